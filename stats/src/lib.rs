@@ -1,1 +1,13 @@
-//! Being laid out.
+//! The statistics of a judgement: numbers in, numbers out.
+//!
+//! Exact binomial decisions and bounds, sequential designs, bounds of capped means, recovery times
+//! with censoring, latency ranks, error budgets, degradation, comparison with history, planning.
+//! Every level, bound and p value is one-sided unless its name says otherwise.
+//!
+//! The package is pure: no clock, file, environment or global; random numbers come from a seed in
+//! the arguments. It knows nothing of scenarios, plans or reports.
+
+pub mod binomial;
+pub mod decimal;
+pub mod decision;
+mod special;
