@@ -1,1 +1,18 @@
-//! Being laid out.
+//! The vocabulary of gameday and every decision it takes. Pure: no file, socket, clock,
+//! environment, thread or randomness; the same input gives the same output.
+
+pub mod diag;
+pub mod event;
+pub mod evidence;
+pub mod exit;
+pub mod fault;
+pub mod ids;
+pub mod journal;
+pub mod load;
+pub mod plan;
+pub mod signal;
+pub mod system;
+pub mod time;
+pub mod topology;
+pub mod units;
+pub mod verdict;

@@ -1,0 +1,23 @@
+//! Evidence: what the journal and the samples say about each trial, put in order. Ground data of
+//! the judge; holds no opinion.
+
+mod trial;
+
+pub use trial::{FaultEvidence, PhaseTimes, TrialEvidence};
+
+use crate::exit::EndOfRun;
+use crate::ids::{FaultId, TrialIndex};
+use crate::time::WallTime;
+
+/// Everything that a run brought to light.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// When the run began, by the wall clock.
+    pub started: WallTime,
+    /// How it ended; `None` while it runs, or when its journal breaks off.
+    pub end: Option<EndOfRun>,
+    /// Faults not proven to be put back when the journal ends.
+    pub leftovers: Vec<(TrialIndex, FaultId)>,
+    /// In the order of execution.
+    pub trials: Vec<TrialEvidence>,
+}
