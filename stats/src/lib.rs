@@ -10,4 +10,7 @@
 pub mod binomial;
 pub mod decimal;
 pub mod decision;
+pub mod planning;
+pub mod sequential;
 mod special;
+pub mod student;

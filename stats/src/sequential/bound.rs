@@ -1,0 +1,92 @@
+//! The lower bound of the ok share after a sequential pass.
+//!
+//! The plain bound of the final count would be too high, because the stop was chosen by the data.
+//! Outcomes are ordered by stage: an earlier pass is stronger evidence than a later one (Jennison
+//! and Turnbull, "Group Sequential Methods", 2000, chapter 8).
+
+use super::boundary::{Design, step};
+use crate::special::{Chance, bisect};
+
+/// The lower bound, at level `alpha`, of the ok share when the design passed after `cases` with
+/// `failures`: the share at which an earlier pass, or one there with as few failures, has
+/// probability `alpha`.
+///
+/// `None` when the design does not pass there.
+pub fn lower_bound_after_pass(
+    design: &Design,
+    cases: u32,
+    failures: u32,
+    alpha: f64,
+) -> Option<f64> {
+    const LOGIT_MAX: f64 = 40.0;
+    let in_range = (1..=design.cases_max()).contains(&cases);
+    if !in_range || design.pass_failures_max(cases).is_none_or(|most| failures > most) {
+        return None;
+    }
+    let logit = bisect([-LOGIT_MAX, LOGIT_MAX], |logit| {
+        chance_as_early(design, cases, failures, Chance::from_logit(logit)) - alpha
+    });
+    Some(Chance::from_logit(logit).yes)
+}
+
+/// The chance of a pass before `cases`, or at `cases` with at most `failures`.
+fn chance_as_early(design: &Design, cases: u32, failures: u32, ok: Chance) -> f64 {
+    let size = |count: u32| usize::try_from(count).expect("a count of cases fits");
+    // More failures than are allowed at the stop cannot pass by then: they need no place.
+    let places = size(design.pass_failures_max(cases).unwrap_or(0)) + 1;
+    let mut reach = vec![0.0; places];
+    reach[0] = 1.0;
+    let mut passed = 0.0;
+    let mut from = 0;
+    for at in 1..=cases {
+        step(&mut reach, from, ok);
+        let passing = if at == cases {
+            size(failures) + 1
+        } else {
+            design.pass_failures_max(at).map_or(0, |most| size(most) + 1)
+        };
+        passed += reach[..passing].iter_mut().map(std::mem::take).sum::<f64>();
+        from = passing;
+    }
+    passed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spending;
+    use super::*;
+    use crate::decision::{Claim, Levels};
+
+    fn design(cases_max: u32) -> Design {
+        let claim = Claim { share: 0.8, levels: Levels::FIVE_PERCENT };
+        Design::new(claim, cases_max, Spending::Pocock)
+    }
+
+    #[test]
+    fn eighteen_clean_cases_prove_most() {
+        let bound = lower_bound_after_pass(&design(55), 18, 0, 0.05).unwrap();
+        assert!((bound - 0.8467).abs() < 1e-4, "{bound}");
+    }
+
+    #[test]
+    fn only_a_pass_has_a_bound() {
+        let design = design(55);
+        assert_eq!(lower_bound_after_pass(&design, 17, 0, 0.05), None);
+        assert_eq!(lower_bound_after_pass(&design, 18, 1, 0.05), None);
+        assert_eq!(lower_bound_after_pass(&design, 0, 0, 0.05), None);
+        assert_eq!(lower_bound_after_pass(&design, 56, 0, 0.05), None);
+    }
+
+    /// Every pass supports at least the claim itself.
+    #[test]
+    fn the_bound_is_never_below_the_claim() {
+        let design = design(70);
+        for cases in 1..=70 {
+            for failures in 0..=design.pass_failures_max(cases).unwrap_or(0) {
+                if let Some(bound) = lower_bound_after_pass(&design, cases, failures, 0.05) {
+                    assert!(bound >= 0.8, "{cases} {failures}: {bound}");
+                }
+            }
+        }
+    }
+}
