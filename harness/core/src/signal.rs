@@ -1,13 +1,16 @@
 //! The port for signals: named sources of observations. Missing data is data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SignalId;
 use crate::load::Stop;
+use crate::plan::SignalPlan;
 use crate::system::BoxFuture;
-use crate::time::{RunTime, WallTime};
+use crate::time::{Clock, RunTime, WallTime};
+use crate::topology::Topology;
 
 /// One observation. An unreachable source is an observation, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,4 +106,15 @@ pub trait Source: Send + Sync {
     fn signal(&self) -> &SignalId;
     /// Observes until stopped.
     fn run<'a>(&'a self, out: &'a dyn SignalSink, stop: &'a dyn Stop) -> BoxFuture<'a, ()>;
+}
+
+/// Makes the sources that a plan asks for, once the system is open.
+pub trait Sources: Send + Sync {
+    /// The source of one planned signal. `Err` says in words why it cannot be had here.
+    fn source(
+        &self,
+        plan: &SignalPlan,
+        topology: &Topology,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<dyn Source>, String>;
 }

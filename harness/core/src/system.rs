@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::topology::Topology;
 use crate::units::Duration;
@@ -76,6 +78,41 @@ pub trait System: Send + Sync {
         prefix: &'a str,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Processed, SystemError>>;
+}
+
+/// Opens and closes a system for a run. What it starts is a debt like a fault: its record is on
+/// disk before anything is started, and a fresh process can pay it from the record alone.
+pub trait Host: Send + Sync {
+    /// The record from which a fresh process can close what `open` will start; `None` when `open`
+    /// only attaches to what is there. Starts nothing.
+    fn record(&self) -> Option<Value>;
+
+    /// Starts the system, or attaches to it, and waits until it answers.
+    fn open(&self, deadline: Duration) -> BoxFuture<'_, Result<Opened, SystemError>>;
+
+    /// Stops what the record names. Idempotent.
+    fn close<'a>(
+        &'a self,
+        record: &'a Value,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<(), SystemError>>;
+
+    /// Looks, by other means than `close`, whether anything that the record names is left; the
+    /// answer names what is.
+    fn left_behind<'a>(
+        &'a self,
+        record: &'a Value,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<String>, SystemError>>;
+}
+
+/// An open system.
+#[derive(Clone)]
+pub struct Opened {
+    /// The system.
+    pub system: Arc<dyn System>,
+    /// What it consists of now.
+    pub topology: Topology,
 }
 
 /// What the language may say about a kind of system, known without starting it.
