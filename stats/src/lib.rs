@@ -7,10 +7,18 @@
 //! The package is pure: no clock, file, environment or global; random numbers come from a seed in
 //! the arguments. It knows nothing of scenarios, plans or reports.
 
+pub mod automation;
 pub mod binomial;
+pub mod bounded_mean;
+pub mod budget;
+pub mod clustering;
 pub mod decimal;
 pub mod decision;
+pub mod latency;
 pub mod planning;
+pub mod recovery;
+pub mod resample;
 pub mod sequential;
 mod special;
 pub mod student;
+pub mod survival;

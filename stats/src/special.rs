@@ -173,7 +173,7 @@ fn continued_fraction(shapes: Shapes, x: f64) -> f64 {
 /// Where an increasing function crosses zero between two ends, by bisection down to neighbouring
 /// floating-point numbers. The ends need not be in the domain of the crossing: when the sign does
 /// not change, the nearer end is the answer.
-pub(crate) fn bisect(ends: [f64; 2], increasing: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn bisect(ends: [f64; 2], mut increasing: impl FnMut(f64) -> f64) -> f64 {
     const HALVINGS_MAX: u32 = 200;
     let [mut low, mut high] = ends;
     for _ in 0..HALVINGS_MAX {
