@@ -47,6 +47,11 @@ pub enum Event {
     Abort(AbortRequest),
     /// A precondition of safety is gone: the run must stop.
     Lost(Lost),
+    /// The judge has seen enough: no further trial is begun. Comes between two trials.
+    Enough {
+        /// What was decided.
+        because: String,
+    },
     /// The harness itself stood still; found by its own clock.
     Stalled {
         /// For how long.
@@ -222,10 +227,12 @@ pub enum Command {
         /// The trial.
         trial: TrialIndex,
     },
-    /// Stop the load; answered by the `LoadEnded` of its `StartLoad`.
+    /// End the load; answered by the `LoadEnded` of its `StartLoad`.
     StopLoad {
         /// The trial.
         trial: TrialIndex,
+        /// Send nothing any more and wait for nothing; else what is in flight may still end.
+        now: bool,
     },
     /// Arm a fault and write its undo record.
     Arm {
@@ -248,7 +255,7 @@ pub enum Command {
         /// The fault.
         fault: FaultId,
     },
-    /// Put it back.
+    /// Put it back. Cuts off an `Inject` or `AwaitEffective` of the same fault that is under way.
     Revert {
         /// The trial.
         trial: TrialIndex,

@@ -205,12 +205,21 @@ pub trait SampleSink: Send + Sync {
     fn tick(&self, tick: LoadTick);
 }
 
-/// Tells a driver to stop.
+/// Tells a driver, or a source, to stop.
 pub trait Stop: Send + Sync {
     /// Whether to stop now.
     fn is_stopped(&self) -> bool;
     /// Ends when it is time to stop.
     fn stopped(&self) -> BoxFuture<'_, ()>;
+    /// Whether to finish: nothing more becomes due, what is in flight may still end. A stop
+    /// finishes, too.
+    fn is_finishing(&self) -> bool {
+        self.is_stopped()
+    }
+    /// Ends when it is time to finish.
+    fn finishing(&self) -> BoxFuture<'_, ()> {
+        self.stopped()
+    }
 }
 
 /// One trial's load.

@@ -146,7 +146,7 @@ pub enum Phase {
     Warmup,
     /// Load runs without a fault.
     Baseline,
-    /// From arming to the revert of the last fault.
+    /// From the moment when all faults are armed to the revert of the last one.
     Fault,
     /// Until steady state has held.
     Recovery,

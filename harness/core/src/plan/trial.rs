@@ -15,7 +15,7 @@ pub struct Phases {
     pub warmup: Duration,
     /// Load runs without a fault, and must be steady.
     pub baseline: Duration,
-    /// From arming to the revert of the last fault.
+    /// From the moment when all faults are armed to the revert of the last one.
     pub fault: Duration,
     /// At most this long; ends early when steady state has held for its hold time.
     pub recovery_up_to: Duration,
