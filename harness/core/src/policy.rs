@@ -104,3 +104,62 @@ fn fault_alone(plan: &Plan, fault: &FaultPlan) -> Vec<Refusal> {
     }
     refusals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{ms, plan};
+
+    fn rules(change: impl FnOnce(&mut Plan)) -> Vec<&'static str> {
+        let mut plan = plan(&["fault"]);
+        change(&mut plan);
+        review(&plan).into_iter().map(|refusal| refusal.rule).collect()
+    }
+
+    #[test]
+    fn a_plan_within_its_limits_may_run() {
+        assert_eq!(rules(|_| {}), [""; 0]);
+    }
+
+    #[test]
+    fn every_limit_refuses() {
+        assert_eq!(rules(|p| p.system.environment = "prod".into()), ["environment"]);
+        assert_eq!(
+            rules(|p| p.faults[0].radius.instances = vec!["a/0".into(), "a/1".into()]),
+            ["blast-radius"]
+        );
+        assert_eq!(
+            rules(|p| {
+                p.faults[0].radius.edges = vec!["a->b".into()];
+                p.faults[1].radius.edges = vec!["b->c".into()];
+            }),
+            ["blast-radius"],
+            "faults of one arm count together"
+        );
+        assert_eq!(
+            rules(|p| {
+                p.safety.radius.share = Ratio::from_percent(34);
+                p.faults[1].radius.share = Some(Ratio::from_percent(50));
+            }),
+            ["blast-radius"]
+        );
+        assert_eq!(rules(|p| p.safety.radius.max_for = ms(999)), ["blast-radius"; 2]);
+        assert_eq!(
+            rules(|p| {
+                p.capabilities.insert("pidfd".into(), Capability::Missing("old kernel".into()));
+            }),
+            ["capability"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_undone_stays_in_the_lab() {
+        let outside = |p: &mut Plan| {
+            p.faults[0].reversibility = Reversibility::Irreversible;
+            p.system.environment = "staging".into();
+            p.safety.environments = vec!["staging".into()];
+        };
+        assert_eq!(rules(outside), ["irreversible"]);
+        assert_eq!(rules(|p| p.faults[0].reversibility = Reversibility::Irreversible), [""; 0]);
+    }
+}

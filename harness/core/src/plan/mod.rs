@@ -3,6 +3,8 @@
 //! What the user writes is `scenarios::ast`; this is what the engine runs and the judge reads.
 
 mod expectation;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod load;
 mod safety;
 mod trial;
