@@ -1,9 +1,15 @@
 //! Evidence: what the journal and the samples say about each trial, put in order. Ground data of
 //! the judge; holds no opinion.
 
+mod build;
+mod latencies;
 mod trial;
+mod window;
 
+pub use build::EvidenceBuilder;
+pub use latencies::{Latencies, LatencyBucket};
 pub use trial::{FaultEvidence, PhaseTimes, TrialEvidence};
+pub use window::{KindEvidence, WindowEvidence};
 
 use crate::exit::EndOfRun;
 use crate::ids::{FaultId, TrialIndex};

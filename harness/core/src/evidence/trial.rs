@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::WindowEvidence;
 use crate::event::Invalid;
 use crate::ids::{ArmName, FaultId, SignalId, TrialIndex};
-use crate::load::{LoadSummary, WindowSamples};
+use crate::load::LoadSummary;
 use crate::plan::Phase;
 use crate::signal::{ActionNotice, AlertNotice, Observation};
 use crate::system::Processed;
@@ -31,12 +32,12 @@ pub struct TrialEvidence {
     /// Its faults; in a placebo trial the instants at which they would have been.
     pub faults: BTreeMap<FaultId, FaultEvidence>,
     /// Closed windows of samples in ascending order.
-    pub windows: Vec<WindowSamples>,
+    pub windows: Vec<WindowEvidence>,
     /// What the load driver said at the end.
     pub load: Option<LoadSummary>,
     /// What probes and metrics saw, by signal, in the order of time.
     pub observations: BTreeMap<SignalId, Vec<Observation>>,
-    /// Alerts, in the order of delivery.
+    /// Alerts that were delivered while it ran, in the order of delivery.
     pub alerts: Vec<AlertNotice>,
     /// What automation did.
     pub actions: Vec<ActionNotice>,

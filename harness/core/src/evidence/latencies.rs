@@ -1,0 +1,144 @@
+//! Counts of latencies, kept sparse: an evidence of a thousand trials fits in memory.
+//!
+//! A window of 100 ms holds some tens of requests, and a full histogram of three digits takes 170
+//! kB; so what is recorded in [`latency_histogram`](crate::load::latency_histogram) is kept here by
+//! its filled buckets alone. Nothing is lost: the buckets are the histogram's own.
+
+use hdrhistogram::Histogram;
+
+use crate::units::{Duration, Quantile};
+
+/// The filled buckets of a latency histogram, ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Latencies {
+    /// Upper edge in us, and how many. The edge fits: the largest latency is 600 s.
+    filled: Vec<(u32, u32)>,
+}
+
+/// Values from `from_us` to `to_us`, both included, that are not told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyBucket {
+    /// The lowest value, in us.
+    pub from_us: u64,
+    /// The highest value, in us.
+    pub to_us: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Latencies {
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.filled.iter().map(|(_, count)| u64::from(*count)).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.filled.is_empty()
+    }
+
+    /// The filled buckets, ascending.
+    pub fn buckets(&self) -> impl Iterator<Item = LatencyBucket> + '_ {
+        self.filled.iter().map(|(to, count)| LatencyBucket {
+            from_us: u64::from(to - (width_of(*to) - 1)),
+            to_us: u64::from(*to),
+            count: u64::from(*count),
+        })
+    }
+
+    /// Upper edge of the bucket in which the quantile lies, by nearest rank; `None` without values.
+    pub fn quantile(&self, quantile: Quantile) -> Option<Duration> {
+        self.at_rank(quantile.rank(self.count()).max(1))
+    }
+
+    /// Upper edge of the bucket that holds the value of this rank, counted from 1.
+    pub fn at_rank(&self, rank: u64) -> Option<Duration> {
+        let mut seen = 0;
+        let (edge, _) = self.filled.iter().find(|(_, count)| {
+            seen += u64::from(*count);
+            seen >= rank
+        })?;
+        Some(Duration::from_micros(u64::from(*edge)))
+    }
+
+    /// Adds what others hold. Exact.
+    pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut filled: Vec<(u32, u32)> =
+            all.into_iter().flat_map(|part| part.filled.iter().copied()).collect();
+        filled.sort_unstable();
+        filled.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = kept.1.saturating_add(next.1);
+            }
+            same
+        });
+        Self { filled }
+    }
+}
+
+impl From<&Histogram<u64>> for Latencies {
+    /// Takes over a histogram that was made by
+    /// [`latency_histogram`](crate::load::latency_histogram).
+    fn from(histogram: &Histogram<u64>) -> Self {
+        let clamped = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let filled = histogram
+            .iter_recorded()
+            .map(|step| {
+                let edge = histogram.highest_equivalent(step.value_iterated_to());
+                (clamped(edge), clamped(step.count_at_value()))
+            })
+            .collect();
+        Self { filled }
+    }
+}
+
+/// How many values share the bucket that ends here: one up to 2047, then twice as many with each
+/// doubling of the value.
+const fn width_of(edge: u32) -> u32 {
+    const SHARED_FROM_BITS: u32 = 11;
+    let bits = u32::BITS - edge.leading_zeros();
+    1 << bits.saturating_sub(SHARED_FROM_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::latency_histogram;
+
+    #[test]
+    fn buckets_are_those_of_the_histogram() {
+        let mut histogram = latency_histogram();
+        let mut value = 1_u64;
+        while value < 600_000_000 {
+            histogram.record(value).unwrap();
+            histogram.record(value + value / 3).unwrap();
+            value = value * 5 / 4 + 1;
+        }
+        let latencies = Latencies::from(&histogram);
+        assert_eq!(latencies.count(), histogram.len());
+        for bucket in latencies.buckets() {
+            assert_eq!(bucket.from_us, histogram.lowest_equivalent(bucket.to_us), "{bucket:?}");
+            assert_eq!(bucket.to_us, histogram.highest_equivalent(bucket.from_us), "{bucket:?}");
+            assert_eq!(bucket.count, histogram.count_at(bucket.to_us));
+        }
+    }
+
+    #[test]
+    fn merging_is_adding() {
+        let part = |values: &[u64]| {
+            let mut histogram = latency_histogram();
+            for value in values {
+                histogram.record(*value).unwrap();
+            }
+            histogram
+        };
+        let (mut one, two) = (part(&[5, 5, 900, 70_000]), part(&[5, 1_000_000, 70_001]));
+        let merged = Latencies::merged([&Latencies::from(&one), &Latencies::from(&two)]);
+        one.add(&two).unwrap();
+        assert_eq!(merged, Latencies::from(&one));
+        assert_eq!(merged.quantile(Quantile::P50), Some(Duration::from_micros(900)));
+        assert_eq!(merged.at_rank(8), None);
+        assert_eq!(Latencies::default().quantile(Quantile::P50), None);
+    }
+}
