@@ -104,6 +104,7 @@ impl EvidenceBuilder {
             | Event::Window(_)
             | Event::Abort(_)
             | Event::Lost(_)
+            | Event::Enough { .. }
             | Event::Stalled { .. } => {}
         }
     }
@@ -212,7 +213,7 @@ impl EvidenceBuilder {
                     trial.phases.entry(*phase).or_insert((at, None));
                 }
             }
-            Command::StopLoad { trial } => {
+            Command::StopLoad { trial, .. } => {
                 if let Some(trial) = self.running(*trial) {
                     end_phase(trial, at);
                 }
