@@ -1,0 +1,269 @@
+//! The alerting rules. Pure: what the collector answered goes in, conditions come out.
+//!
+//! The windows are compressed so that a game day of seconds behaves as an incident of hours
+//! would: the service level objective is 99 % at the edge.
+
+use std::collections::BTreeMap;
+
+use crate::roles::collector::{Freshness, SeriesView};
+
+/// The long window of the burn rate; also how far back the rules ask.
+pub(super) const LONG_MS: i64 = 3_000;
+const SHORT_MS: i64 = 1_000;
+/// 1 % may fail; 14.4 times that, in both windows, pages (the factor of the SRE workbook).
+const BURN_LIMIT: f64 = 0.01 * 14.4;
+/// Fewer requests in the long window say nothing.
+const REQUESTS_MIN: f64 = 20.0;
+/// An instance that is down for less is not worth a page.
+const DOWN_FOR_MS: i64 = 300;
+/// A breaker's gauge older than this is that of a dead instance.
+const GAUGE_AGE_MAX_MS: i64 = 1_000;
+/// So many breakers that are not closed mean that payments is gone, not one instance unwell.
+const BREAKERS_MIN: usize = 2;
+/// So many failed charges within the long window, and more than half of all, mean the same.
+const FAILED_CHARGES_MIN: f64 = 10.0;
+/// Telemetry of a service older than this is stale.
+const STALE_MS: i64 = 2_000;
+
+/// What the collector knows.
+#[derive(Debug, Default)]
+pub(super) struct Observations {
+    pub(super) now: i64,
+    /// `requests_total` of the edge.
+    pub(super) requests: Vec<SeriesView>,
+    /// `up` of checkout.
+    pub(super) up: Vec<SeriesView>,
+    /// `breaker_state` of checkout.
+    pub(super) breakers: Vec<SeriesView>,
+    /// `payment_calls_total` of checkout.
+    pub(super) payment_calls: Vec<SeriesView>,
+    pub(super) freshness: Vec<Freshness>,
+    /// How long the collector has not answered.
+    pub(super) collector_silent_ms: i64,
+}
+
+/// Something that is wrong now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) alertname: &'static str,
+    pub(super) labels: Vec<(&'static str, String)>,
+    pub(super) summary: String,
+    /// When it began, as far as is known.
+    pub(super) since: i64,
+    /// How long it must last before it fires.
+    pub(super) for_ms: i64,
+}
+
+/// All rules over one set of observations.
+pub(super) fn evaluate(seen: &Observations) -> Vec<Condition> {
+    let mut found = instances_down(seen);
+    found.extend(burn_rate(seen));
+    found.extend(payments_unavailable(seen));
+    found.extend(stale(seen));
+    found
+}
+
+fn burn_rate(seen: &Observations) -> Option<Condition> {
+    let (failed, all) = requests_since(&seen.requests, seen.now - LONG_MS);
+    let (failed_short, all_short) = requests_since(&seen.requests, seen.now - SHORT_MS);
+    let burns = all >= REQUESTS_MIN
+        && failed > BURN_LIMIT * all
+        && all_short > 0.0
+        && failed_short > BURN_LIMIT * all_short;
+    burns.then(|| Condition {
+        alertname: "CheckoutBurnRate",
+        labels: vec![("service", String::from("edge"))],
+        summary: format!("{:.1} % of requests fail at the edge", 100.0 * failed / all),
+        since: seen.now,
+        for_ms: 0,
+    })
+}
+
+/// Failed requests and all requests since an instant.
+fn requests_since(series: &[SeriesView], since: i64) -> (f64, f64) {
+    let mut counts = (0.0, 0.0);
+    for one in series {
+        let begin = one.samples.partition_point(|(at, _)| *at < since).saturating_sub(1);
+        let mut grown = 0.0;
+        for pair in one.samples[begin..].windows(2) {
+            let (before, after) = (pair[0].1, pair[1].1);
+            grown += if after >= before { after - before } else { after };
+        }
+        counts.1 += grown;
+        if one.labels.get("code").is_some_and(|code| code.starts_with('5')) {
+            counts.0 += grown;
+        }
+    }
+    counts
+}
+
+fn instances_down(seen: &Observations) -> Vec<Condition> {
+    let down_since = |one: &SeriesView| {
+        let down = one.samples.iter().rev().take_while(|(_, value)| *value < 1.0);
+        down.last().map(|(at, _)| *at)
+    };
+    seen.up
+        .iter()
+        .filter_map(|one| {
+            let since = down_since(one)?;
+            let slot = one.labels.get("slot").cloned().unwrap_or_default();
+            Some(Condition {
+                alertname: "CheckoutInstanceDown",
+                summary: format!("instance {slot} of checkout does not answer"),
+                labels: vec![("service", String::from("checkout")), ("slot", slot)],
+                since,
+                for_ms: DOWN_FOR_MS,
+            })
+        })
+        .collect()
+}
+
+fn payments_unavailable(seen: &Observations) -> Option<Condition> {
+    // A restarted instance has a new series; the newest one of a slot counts.
+    let mut newest: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
+    for one in &seen.breakers {
+        let Some(last) = one.samples.last() else { continue };
+        let slot = one.labels.get("slot").map_or("", String::as_str);
+        let kept = newest.entry(slot).or_insert(*last);
+        if last.0 >= kept.0 {
+            *kept = *last;
+        }
+    }
+    let open = newest
+        .values()
+        .filter(|(at, value)| *value > 0.0 && seen.now - at <= GAUGE_AGE_MAX_MS)
+        .count();
+    let grown = |ends: &[&str]| -> f64 {
+        let one = |view: &&SeriesView| {
+            view.labels.get("end").is_some_and(|end| ends.contains(&end.as_str()))
+        };
+        seen.payment_calls.iter().filter(one).map(|view| view.increase).sum()
+    };
+    let failed = grown(&["failed"]);
+    let made = grown(&["failed", "good", "slow"]);
+    let failing = failed >= FAILED_CHARGES_MIN && failed * 2.0 > made;
+    (open >= BREAKERS_MIN || failing).then(|| Condition {
+        alertname: "PaymentsUnavailable",
+        labels: vec![("service", String::from("payments"))],
+        summary: format!("{open} breakers are not closed, {failed:.0} of {made:.0} charges failed"),
+        since: seen.now,
+        for_ms: 0,
+    })
+}
+
+/// A service is stale when none of its instances was scraped lately.
+fn stale(seen: &Observations) -> Vec<Condition> {
+    let mut freshest: BTreeMap<&str, i64> = BTreeMap::new();
+    for target in &seen.freshness {
+        let age = freshest.entry(&target.service).or_insert(target.age_ms);
+        *age = target.age_ms.min(*age);
+    }
+    if seen.collector_silent_ms > 0 {
+        freshest.insert("collector", seen.collector_silent_ms);
+    }
+    freshest
+        .into_iter()
+        .filter(|(_, age)| *age > STALE_MS)
+        .map(|(service, age)| Condition {
+            alertname: "CollectorStale",
+            labels: vec![("service", service.to_owned())],
+            summary: format!("the metrics of {service} are {age} ms old"),
+            since: seen.now,
+            for_ms: 0,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 100_000;
+
+    fn view(labels: &[(&str, &str)], samples: &[(i64, f64)], increase: f64) -> SeriesView {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let samples = samples.iter().map(|(ago, value)| (NOW - ago, *value)).collect();
+        SeriesView { labels, samples, increase }
+    }
+
+    fn names(seen: &Observations) -> Vec<&'static str> {
+        evaluate(seen).iter().map(|condition| condition.alertname).collect()
+    }
+
+    fn seen() -> Observations {
+        Observations { now: NOW, ..Observations::default() }
+    }
+
+    #[test]
+    fn nothing_seen_is_nothing_wrong() {
+        assert!(names(&seen()).is_empty());
+    }
+
+    #[test]
+    fn the_burn_rate_needs_both_windows_and_enough_requests() {
+        let good = |long, short| {
+            view(&[("code", "200")], &[(2_900, 0.0), (1_050, long), (100, long + short)], 0.0)
+        };
+        let bad = |long, short| {
+            view(&[("code", "503")], &[(2_900, 0.0), (1_050, long), (100, long + short)], 0.0)
+        };
+        let requests = |requests| Observations { requests, ..seen() };
+        assert_eq!(names(&requests(vec![good(50.0, 50.0), bad(20.0, 20.0)])), ["CheckoutBurnRate"]);
+        assert!(names(&requests(vec![good(50.0, 90.0), bad(40.0, 0.0)])).is_empty(), "it is over");
+        assert!(names(&requests(vec![good(2.0, 2.0), bad(4.0, 4.0)])).is_empty(), "too few");
+        assert!(names(&requests(vec![good(90.0, 90.0), bad(10.0, 10.0)])).is_empty());
+    }
+
+    #[test]
+    fn an_instance_is_down_since_its_first_bad_scrape() {
+        let up = vec![
+            view(&[("slot", "0")], &[(600, 1.0), (400, 1.0), (200, 0.0), (50, 0.0)], 0.0),
+            view(&[("slot", "1")], &[(400, 0.0), (200, 1.0)], 0.0),
+        ];
+        let found = evaluate(&Observations { up, ..seen() });
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].since, found[0].for_ms), (NOW - 200, DOWN_FOR_MS));
+        assert!(found[0].labels.contains(&("slot", String::from("0"))));
+    }
+
+    #[test]
+    fn two_open_breakers_or_failing_charges_mean_payments_is_gone() {
+        let breaker = |slot, ago, value| view(&[("slot", slot)], &[(ago, value)], 0.0);
+        let breakers = |breakers| Observations { breakers, ..seen() };
+        let open = vec![breaker("0", 100, 2.0), breaker("1", 100, 1.0), breaker("2", 100, 0.0)];
+        assert_eq!(names(&breakers(open)), ["PaymentsUnavailable"]);
+        assert!(names(&breakers(vec![breaker("0", 100, 2.0)])).is_empty());
+        let dead = vec![breaker("0", 100, 2.0), breaker("1", 1_500, 2.0)];
+        assert!(names(&breakers(dead)).is_empty(), "a dead instance's breaker says nothing");
+        let replaced = vec![breaker("0", 900, 2.0), breaker("0", 10, 0.0), breaker("1", 10, 2.0)];
+        assert!(names(&breakers(replaced)).is_empty(), "the newest series of a slot counts");
+        let calls = |failed, good| Observations {
+            payment_calls: vec![
+                view(&[("end", "failed")], &[(10, 0.0)], failed),
+                view(&[("end", "good")], &[(10, 0.0)], good),
+            ],
+            ..seen()
+        };
+        assert_eq!(names(&calls(30.0, 5.0)), ["PaymentsUnavailable"]);
+        assert!(names(&calls(30.0, 40.0)).is_empty());
+        assert!(names(&calls(9.0, 0.0)).is_empty());
+    }
+
+    #[test]
+    fn a_service_is_stale_when_all_its_targets_are() {
+        let target = |service: &str, age: i64| -> Freshness {
+            let text = format!(
+                r#"{{"service":"{service}","slot":0,"address":"127.0.0.1:1","up":true,
+                    "lastSuccessUnixMs":null,"ageMs":{age}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let freshness = |freshness| Observations { freshness, ..seen() };
+        let half = vec![target("checkout", 3_000), target("checkout", 100)];
+        assert!(names(&freshness(half)).is_empty());
+        let whole = vec![target("checkout", 3_000), target("checkout", 2_001)];
+        assert_eq!(names(&freshness(whole)), ["CollectorStale"]);
+        let silent = Observations { collector_silent_ms: 2_500, ..seen() };
+        assert_eq!(names(&silent), ["CollectorStale"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! `payments`: the third party that charges money, once per key.
+//!
+//! It keeps its charges in memory: what it forgets in a restart only makes it charge again,
+//! which is what the receipts in the store would show.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::service_time::{ServiceTime, Shape};
+use crate::defects::Defect;
+use crate::http::{Call, Reply, Service};
+
+/// More charges are refused with 507.
+const CHARGES_MAX: usize = 2_000_000;
+/// More charges are not listed in one answer.
+const LISTED_MAX: usize = 100_000;
+const HEALTHY: Duration = Duration::from_millis(8);
+const SLOW: Duration = Duration::from_millis(150);
+
+/// What `POST /charge` takes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Charge {
+    pub(super) key: String,
+}
+
+/// What `POST /charge` gives: the same receipt for the same key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Receipt {
+    pub(super) receipt: String,
+}
+
+#[derive(Debug)]
+struct Payments {
+    context: Arc<Context>,
+    time: ServiceTime,
+    /// Receipt and number of requests by key.
+    charges: Mutex<BTreeMap<String, (String, u32)>>,
+}
+
+pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
+    let median = if context.layout.defects.has(Defect::PaymentsSlow) { SLOW } else { HEALTHY };
+    let shape = Shape { median, sigma: 0.4, most: median * 10, processors: 256 };
+    let time = ServiceTime::new(shape, &context.instance);
+    let role = Payments { context: Arc::clone(&context), time, charges: Mutex::default() };
+    context.serve(Arc::new(role)).await
+}
+
+impl Service for Payments {
+    async fn answer(self: Arc<Self>, call: Call) -> Reply {
+        match (&call.method, call.path.as_str()) {
+            (&Method::POST, "/charge") => {
+                let begun = Instant::now();
+                let reply = self.charge(&call).await;
+                let code = format!("code=\"{}\"", reply.status.as_u16());
+                self.context.metrics.add("requests_total", &code, 1.0);
+                self.context.metrics.observe("request_seconds", begun.elapsed());
+                reply
+            }
+            (&Method::GET, "/charges") => self.list(&call),
+            (&Method::GET, "/healthz") => self.context.healthy(),
+            (&Method::GET, "/metrics") => Reply::metrics(self.context.metrics.text()),
+            _ => Reply::not_found(),
+        }
+    }
+}
+
+impl Payments {
+    async fn charge(&self, call: &Call) -> Reply {
+        let charge: Charge = match call.json() {
+            Ok(charge) => charge,
+            Err(reply) => return reply,
+        };
+        self.time.work().await;
+        let mut charges = self.charges.lock().unwrap_or_else(PoisonError::into_inner);
+        if charges.len() >= CHARGES_MAX && !charges.contains_key(&charge.key) {
+            return Reply::error(StatusCode::INSUFFICIENT_STORAGE, "too many charges");
+        }
+        let number = charges.len();
+        let instance = &self.context.instance;
+        let (receipt, requests) =
+            charges.entry(charge.key).or_insert_with(|| (format!("{instance}-{number}"), 0));
+        if *requests == 0 {
+            self.context.metrics.add("charges_total", "", 1.0);
+        }
+        *requests = requests.saturating_add(1);
+        Reply::ok(&Receipt { receipt: receipt.clone() })
+    }
+
+    fn list(&self, call: &Call) -> Reply {
+        let prefix = call.parameter("prefix").unwrap_or_default();
+        let charges = self.charges.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed: Vec<serde_json::Value> = charges
+            .range(prefix.clone()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .take(LISTED_MAX)
+            .map(|(key, (receipt, requests))| {
+                serde_json::json!({ "key": key, "receipt": receipt, "requests": requests })
+            })
+            .collect();
+        Reply::ok(&serde_json::json!({ "count": listed.len(), "charges": listed }))
+    }
+}

@@ -1,0 +1,131 @@
+//! Steady state and reset: whether a trial may start, and how to get there.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::Supervisor;
+use crate::clock::moment;
+use crate::http::{Answer, Client, Outgoing};
+use crate::state::{EventKind, Steady};
+
+/// One question to a role.
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// A reset that takes longer has failed.
+const RESET_LIMIT: Duration = Duration::from_secs(10);
+/// A deployment that is not back in this time stays away.
+const RESTORE_LIMIT: Duration = Duration::from_secs(8);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+#[derive(Deserialize)]
+struct CheckoutState {
+    breaker: String,
+    waiting: usize,
+}
+
+#[derive(Deserialize)]
+struct StoreState {
+    pending: usize,
+}
+
+#[derive(Deserialize)]
+struct FiringAlert {
+    labels: std::collections::BTreeMap<String, String>,
+}
+
+/// Asks everybody.
+pub(super) async fn steady(lab: &Supervisor) -> Steady {
+    let mut missing = lab.read(super::model::Model::missing);
+    for (slot, client) in lab.clients("checkout").enumerate() {
+        match ask(client, "/state").await.and_then(|answer| answer.json::<CheckoutState>()) {
+            Some(state) if state.breaker != "closed" => {
+                missing.push(format!("the breaker of checkout {slot} is {}", state.breaker));
+            }
+            Some(state) if state.waiting > 0 => {
+                missing.push(format!("{} orders wait in checkout {slot}", state.waiting));
+            }
+            Some(_) => {}
+            None => missing.push(format!("checkout {slot} does not answer")),
+        }
+    }
+    for client in lab.clients("store") {
+        match ask(client, "/state").await.and_then(|answer| answer.json::<StoreState>()) {
+            Some(state) if state.pending > 0 => {
+                missing.push(format!("{} orders are pending", state.pending));
+            }
+            Some(_) => {}
+            None => missing.push(String::from("the store does not answer")),
+        }
+    }
+    for client in lab.clients("alerter") {
+        match ask(client, "/api/v2/alerts").await.and_then(|answer| answer.json()) {
+            Some::<Vec<FiringAlert>>(alerts) => missing.extend(alerts.iter().map(|alert| {
+                let name = alert.labels.get("alertname").map_or("an alert", String::as_str);
+                format!("{name} fires")
+            })),
+            None => missing.push(String::from("the alerter does not answer")),
+        }
+    }
+    Steady { ready: missing.is_empty(), missing }
+}
+
+/// Closes breakers, forgets back-offs, brings replicas back and waits for steady state, for a
+/// bounded time.
+pub(super) async fn reset(lab: &Supervisor) -> Steady {
+    let begun = Instant::now();
+    let mut broken_before = true;
+    for control in &lab.slots {
+        control.forget_back_off();
+    }
+    loop {
+        if broken_before {
+            for client in lab.clients("checkout") {
+                // One that does not answer is not ready, and found missing below.
+                client.call(&Outgoing::post("/reset", &()), ASK_LIMIT).await.ok();
+            }
+        }
+        for control in &lab.slots {
+            lab.restore_if_missing(control);
+        }
+        let now = steady(lab).await;
+        if now.ready || begun.elapsed() > RESET_LIMIT {
+            let kind = if now.ready { EventKind::Normal } else { EventKind::Warning };
+            let message = if now.ready {
+                format!("steady after {} ms", begun.elapsed().as_millis())
+            } else {
+                now.missing.join("; ")
+            };
+            lab.change(|model| {
+                model.event(moment(), kind, "Reset", String::from("lab"), message);
+            });
+            return now;
+        }
+        broken_before = now.missing.iter().any(|text| text.contains("breaker"));
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Brings the missing replicas of one deployment back at once; `None` when there is no such
+/// deployment, else what is still missing after a bounded time.
+pub(super) async fn restore(lab: &Supervisor, deployment: &str) -> Option<Steady> {
+    lab.slots.iter().find(|control| control.deployment == deployment)?;
+    let begun = Instant::now();
+    loop {
+        for control in lab.slots.iter().filter(|control| control.deployment == deployment) {
+            lab.restore_if_missing(control);
+        }
+        let missing: Vec<String> = lab
+            .read(super::model::Model::missing)
+            .into_iter()
+            .filter(|text| text.contains(&format!(" {deployment} ")))
+            .collect();
+        if missing.is_empty() || begun.elapsed() > RESTORE_LIMIT {
+            return Some(Steady { ready: missing.is_empty(), missing });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn ask(client: &Client, path: &str) -> Option<Answer> {
+    client.call(&Outgoing::get(path), ASK_LIMIT).await.ok()
+}
