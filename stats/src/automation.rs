@@ -81,6 +81,12 @@ pub fn exactly_once(actions: &[Action<'_>], wanted: &Wanted<'_>) -> ExactlyOnce 
     }
 }
 
+/// Whether something with this name was done or tried: a try counts, because only luck kept it from
+/// taking effect.
+pub fn was_tried(actions: &[Action<'_>], name: &str) -> bool {
+    actions.iter().any(|action| action.name == name)
+}
+
 /// A conclusion about something that must never happen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NeverDecision {

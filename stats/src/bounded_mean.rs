@@ -164,6 +164,12 @@ impl BettingProcess {
         Ok(self.evidence())
     }
 
+    /// Whether the evidence so far rejects "the mean is `mean_max` or above" at level `alpha`.
+    pub fn rejects(&self, alpha: f64) -> bool {
+        assert_level(alpha);
+        self.evidence() >= 1.0 / alpha
+    }
+
     /// The evidence so far: the mean wealth of the parts, 1 at the start.
     pub fn evidence(&self) -> f64 {
         self.parts.iter().map(|(_, wealth)| wealth).sum::<f64>() / self.parts.len() as f64

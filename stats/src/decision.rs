@@ -5,7 +5,7 @@
 //! count as bad for a pass and as ok for a fail.
 
 use crate::binomial;
-use crate::decimal::Share;
+use crate::decimal::{Decimal, Share};
 
 /// What one case showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +16,14 @@ pub enum State {
     Bad,
     /// The evidence allows both.
     Ambiguous,
+}
+
+impl State {
+    /// The state of a case whose condition is that a share meets a target, compared exactly; `None`
+    /// when nothing was observed.
+    pub fn of_share(good: Share, target: Decimal) -> Option<Self> {
+        good.meets(target).map(|met| if met { Self::Ok } else { Self::Bad })
+    }
 }
 
 /// The end of a decision.

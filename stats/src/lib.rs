@@ -13,6 +13,7 @@ pub mod bounded_mean;
 pub mod budget;
 pub mod calibrate;
 pub mod clustering;
+pub mod composition;
 pub mod cost;
 pub mod decimal;
 pub mod decision;
