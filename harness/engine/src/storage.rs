@@ -1,0 +1,179 @@
+//! Files that only grow: the port behind journal, ledger and samples, and its one real form.
+//!
+//! Knows no format. Simulations put a disk of their own behind the same port.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A file that only grows.
+pub trait Storage: Send {
+    /// Appends all bytes, or none: after an error the file ends where it ended before.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was appended would survive a loss of power.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Whether `sync` may take long, so that async callers must not call it on their own thread.
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+
+/// A real file.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+}
+
+impl FileStorage {
+    /// Makes a new file, readable by its owner alone, and syncs its directory, so that the name
+    /// itself survives. An error when it is there already.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        file.sync_all()?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(Self { file })
+    }
+
+    /// Opens a file that is there. Bytes after `keep` are cut off first: the rest of a line that
+    /// was never finished.
+    pub fn open(path: &Path, keep: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        if file.metadata()?.len() > keep {
+            file.set_len(keep)?;
+            file.sync_all()?;
+        }
+        Ok(Self { file })
+    }
+
+    /// Appends to any file, also a device; for tests of a full disk.
+    #[cfg(test)]
+    pub(crate) fn any(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: OpenOptions::new().append(true).open(path)? })
+    }
+}
+
+impl Storage for FileStorage {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.file.metadata()?.len();
+        self.file.write_all(bytes).inspect_err(|_| {
+            // A full disk may have taken the beginning. When even this fails, the reader finds a
+            // torn tail, which it tolerates.
+            if let Err(error) = self.file.set_len(before) {
+                tracing::warn!(%error, "could not cut off a line that was not written whole");
+            }
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Syncs a directory, so that names made or changed in it survive a loss of power.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+pub(crate) mod memory {
+    //! A disk in memory that can be read after a crash, with or without what was not synced, and
+    //! that can be told to fail.
+
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::Storage;
+
+    #[derive(Debug, Default)]
+    struct Disk {
+        bytes: Vec<u8>,
+        synced: usize,
+        operations: u64,
+        fail_from: Option<u64>,
+        fail_until: u64,
+    }
+
+    /// A disk; clones are the same disk.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct Memory(Arc<Mutex<Disk>>);
+
+    impl Memory {
+        pub(crate) fn holding(bytes: &[u8]) -> Self {
+            let disk = Self::default();
+            disk.0.lock().unwrap().bytes = bytes.to_vec();
+            disk.0.lock().unwrap().synced = bytes.len();
+            disk
+        }
+
+        /// Every operation from the n-th on (until `until`) fails, as on a full disk.
+        pub(crate) fn fail(&self, from: u64, until: u64) {
+            let mut disk = self.0.lock().unwrap();
+            (disk.fail_from, disk.fail_until) = (Some(from), until);
+        }
+
+        pub(crate) fn bytes(&self) -> Vec<u8> {
+            self.0.lock().unwrap().bytes.clone()
+        }
+
+        /// How many of the bytes would survive a loss of power.
+        pub(crate) fn synced(&self) -> usize {
+            self.0.lock().unwrap().synced
+        }
+
+        fn step(disk: &mut Disk) -> io::Result<()> {
+            disk.operations += 1;
+            let full = disk.fail_from.is_some_and(|from| {
+                disk.operations >= from && disk.operations < disk.fail_until
+            });
+            if full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        }
+    }
+
+    impl Storage for Memory {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            let mut disk = self.0.lock().unwrap();
+            Self::step(&mut disk)?;
+            disk.bytes.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            let mut disk = self.0.lock().unwrap();
+            Self::step(&mut disk)?;
+            disk.synced = disk.bytes.len();
+            Ok(())
+        }
+
+        fn may_block(&self) -> bool {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let mut full = FileStorage::any(Path::new("/dev/full")).unwrap();
+        let error = full.append(b"line\n").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_when_a_file_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        FileStorage::create(&path).unwrap().append(b"whole\nto").unwrap();
+        let mut again = FileStorage::open(&path, 6).unwrap();
+        again.append(b"next\n").unwrap();
+        again.sync().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole\nnext\n");
+        let error = FileStorage::create(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+}

@@ -1,0 +1,77 @@
+//! Names, lookups, locks and unpaid runs, on a real directory.
+
+use super::*;
+use crate::ledger::{Ledger, LedgerEntry};
+use crate::testing::plan;
+
+const WALL: WallTime = WallTime(1_795_358_762_000);
+
+#[test]
+fn a_run_is_named_found_and_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RunStore::new(directory.path().join("deep/runs"));
+    assert!(store.list().unwrap().is_empty());
+    let plan = plan();
+    let (first, _lock) = store.create(&plan, WALL).unwrap();
+    let (second, _lock_2) = store.create(&plan, WallTime(WALL.0 + 5000)).unwrap();
+    let (third, _lock_3) = store.create(&plan, WALL).unwrap();
+    assert_ne!(first.id(), third.id(), "two runs of one second have two names");
+
+    let id = first.id().as_str();
+    assert!(id.starts_with("20261122-144602-payments-outage-"), "{id}");
+    assert!(id.rsplit('-').next().is_some_and(|tail| tail.len() == 4));
+    assert_eq!(first.plan().unwrap(), plan);
+    assert_eq!(store.list().unwrap().len(), 3);
+    assert_eq!(store.find("latest").unwrap(), second);
+    assert_eq!(store.find(id).unwrap(), first);
+    assert_eq!(store.find("20261122-144607").unwrap(), second);
+    let by_path = store.find(first.path().to_str().unwrap()).unwrap();
+    assert_eq!(by_path.id(), first.id());
+    assert!(matches!(store.find("2026"), Err(StoreError::Ambiguous { found, .. }) if found.len() == 3));
+    for name in ["", "1999", "/nowhere"] {
+        assert!(matches!(store.find(name), Err(StoreError::Unknown { .. })), "{name}");
+    }
+}
+
+#[test]
+fn a_newer_plan_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RunStore::new(directory.path());
+    let (run, _lock) = store.create(&plan(), WALL).unwrap();
+    run.write(RunDir::PLAN, br#"{"format": "gameday.plan/7"}"#).unwrap();
+    let error = run.plan().unwrap_err().to_string();
+    assert!(error.contains("newer"), "{error}");
+}
+
+#[test]
+fn unpaid_runs_are_named_once_their_process_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RunStore::new(directory.path());
+    let (run, lock) = store.create(&plan(), WALL).unwrap();
+    let ledger = Ledger::begin(run.files().unwrap().ledger, run.id()).unwrap();
+    let owed = crate::ledger::tests::owed(0, "down");
+    ledger.write_blocking(&LedgerEntry::Armed(Box::new(owed))).unwrap();
+    assert!(run.is_alive());
+    assert!(store.unpaid().unwrap().is_empty(), "a run under way is no unpaid run");
+    drop(lock);
+    assert!(!run.is_alive());
+    let unpaid = store.unpaid().unwrap();
+    assert_eq!(unpaid[0].debts.as_ref().unwrap(), &["fault down in trial 0"]);
+
+    std::fs::write(run.ledger_path(), "rubbish\n").unwrap();
+    let unpaid = store.unpaid().unwrap();
+    assert_eq!(unpaid[0].debts.as_ref().unwrap(), &["unreadable ledger line 1"]);
+}
+
+#[test]
+fn one_system_is_attacked_by_one_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let locks = directory.path().join("locks");
+    let first = SystemLock::take(&locks, "lab:/tmp/shop", "r1").unwrap();
+    let other = SystemLock::take(&locks, "lab:/tmp/other", "r2").unwrap();
+    let error = SystemLock::take(&locks, "lab:/tmp/shop", "r3").unwrap_err();
+    assert!(error.to_string().contains("run r1"), "{error}");
+    drop(first);
+    SystemLock::take(&locks, "lab:/tmp/shop", "r3").unwrap();
+    drop(other);
+}
