@@ -37,7 +37,7 @@ fn parts(format: &str) -> Option<(&str, u32, u32)> {
 }
 
 /// Whether a reader of `known` may read a file that says `found`.
-pub fn accept(found: &str, known: &str) -> Result<(), FormatError> {
+pub(crate) fn accept(found: &str, known: &str) -> Result<(), FormatError> {
     let malformed = || FormatError::Malformed { found: found.to_owned() };
     let (name, major, _) = parts(found).ok_or_else(malformed)?;
     let (name_known, major_known, _) = parts(known).expect("our own formats are well formed");
@@ -65,7 +65,10 @@ mod tests {
         assert!(matches!(accept("a.b/3", "a.b/2.1"), Err(FormatError::Newer { .. })));
         assert!(matches!(accept("a.c/2", "a.b/2"), Err(FormatError::OtherFile { .. })));
         for found in ["", "a.b", "a.b/", "a.b/x", "a.b/1.x"] {
-            assert!(matches!(accept(found, "a.b/2"), Err(FormatError::Malformed { .. })), "{found}");
+            assert!(
+                matches!(accept(found, "a.b/2"), Err(FormatError::Malformed { .. })),
+                "{found}"
+            );
         }
     }
 }

@@ -157,7 +157,7 @@ mod tests {
         ) {
             let bytes = written(FORMAT, &events(count));
             let cut = cut.min(bytes.len());
-            let lines = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let lines = crate::testing::lines(&bytes[..cut]);
             match Journal::from_bytes(&bytes[..cut]) {
                 Ok(journal) => prop_assert_eq!(journal.entries.len() + 1, lines),
                 Err(JournalError::Headless) => prop_assert_eq!(lines, 0),

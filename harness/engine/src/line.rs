@@ -137,7 +137,7 @@ mod tests {
             prop_assert!(!whole.torn && whole.flipped.is_empty());
             let cut = cut.min(bytes.len());
             let part = read(&bytes[..cut]);
-            let finished = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let finished = crate::testing::lines(&bytes[..cut]);
             prop_assert_eq!(texts(&part), values[..finished].to_vec());
             prop_assert!(part.flipped.is_empty());
             prop_assert_eq!(part.torn, cut > part.finished_bytes);
@@ -148,7 +148,7 @@ mod tests {
             let values = ["one", "two", "three"].map(str::to_owned);
             let mut bytes = written(&values);
             let at = at % bytes.len();
-            let number = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let number = crate::testing::lines(&bytes[..at]) + 1;
             bytes[at] ^= 1 << bit;
             let lines = read(&bytes);
             // A lost line end at the very end of the file looks like an unfinished line.

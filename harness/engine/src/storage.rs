@@ -101,13 +101,6 @@ pub(crate) mod memory {
     pub(crate) struct Memory(Arc<Mutex<Disk>>);
 
     impl Memory {
-        pub(crate) fn holding(bytes: &[u8]) -> Self {
-            let disk = Self::default();
-            disk.0.lock().unwrap().bytes = bytes.to_vec();
-            disk.0.lock().unwrap().synced = bytes.len();
-            disk
-        }
-
         /// Every operation from the n-th on (until `until`) fails, as on a full disk.
         pub(crate) fn fail(&self, from: u64, until: u64) {
             let mut disk = self.0.lock().unwrap();
@@ -125,9 +118,9 @@ pub(crate) mod memory {
 
         fn step(disk: &mut Disk) -> io::Result<()> {
             disk.operations += 1;
-            let full = disk.fail_from.is_some_and(|from| {
-                disk.operations >= from && disk.operations < disk.fail_until
-            });
+            let full = disk
+                .fail_from
+                .is_some_and(|from| disk.operations >= from && disk.operations < disk.fail_until);
             if full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
         }
     }

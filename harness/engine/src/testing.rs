@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use harness_core::fault::{BlastRadius, Reversibility};
 use harness_core::ids::TrialIndex;
 use harness_core::plan::{
-    Arm, Arrivals, Deadlines, FaultPlan, FORMAT, Key, LoadPlan, Phases, Plan, RadiusLimit,
+    Arm, Arrivals, Deadlines, FORMAT, FaultPlan, Key, LoadPlan, Phases, Plan, RadiusLimit,
     RequestPlan, SafetyPlan, ScenarioReference, Shape, StatusRange, SteadyPlan, StopRule,
     SystemPlan, TimerMode, TrialMode, TrialPlan, TrialsPlan, WitnessPlan,
 };
@@ -111,7 +111,12 @@ fn trials() -> TrialsPlan {
 fn safety() -> SafetyPlan {
     SafetyPlan {
         environments: vec!["lab".into()],
-        radius: RadiusLimit { instances: 3, share: ratio("100%"), edges: 1, max_for: millis(60_000) },
+        radius: RadiusLimit {
+            instances: 3,
+            share: ratio("100%"),
+            edges: 1,
+            max_for: millis(60_000),
+        },
         guardrails: Vec::new(),
         lease: millis(3_000),
     }
@@ -173,4 +178,9 @@ pub(crate) fn plan() -> Plan {
         },
         reports: Vec::new(),
     }
+}
+
+/// How many lines these bytes hold.
+pub(crate) fn lines(bytes: &[u8]) -> usize {
+    bytes.split(|byte| *byte == b'\n').count() - 1
 }

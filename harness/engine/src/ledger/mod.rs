@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use harness_core::ids::RunId;
+use harness_core::units::Duration;
 
 use crate::format::FormatError;
 use crate::line::LineWriter;
@@ -21,6 +22,8 @@ use crate::storage::Storage;
 
 /// The format of `undo.jsonl`; a reader refuses a newer major version.
 pub const FORMAT: &str = "gameday.undo/1";
+/// A disk that does not sync an entry within this time counts as full.
+pub const WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,48 +45,68 @@ pub enum LedgerError {
 /// A ledger that is being written. Clones write the same file, line by line.
 #[derive(Clone)]
 pub struct Ledger {
-    writer: Arc<Mutex<LineWriter>>,
+    open: Arc<Mutex<Open>>,
+}
+
+struct Open {
+    writer: LineWriter,
+    state: LedgerState,
 }
 
 impl Ledger {
     /// Begins a new, empty ledger: writes and syncs its header.
     pub fn begin(storage: Box<dyn Storage>, run: &RunId) -> io::Result<Self> {
-        let ledger = Self::resume(storage);
-        let header = LedgerEntry::Header {
+        let ledger = Self::resume(storage, LedgerState::default());
+        ledger.write_blocking(LedgerEntry::Header {
             format: FORMAT.to_owned(),
             run: run.clone(),
             gameday: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        ledger.write_blocking(&header)?;
+        })?;
         Ok(ledger)
     }
 
-    /// Goes on at the end of a ledger that has its header.
-    pub fn resume(storage: Box<dyn Storage>) -> Self {
-        Self { writer: Arc::new(Mutex::new(LineWriter::new(storage))) }
+    /// Goes on at the end of a ledger that was read.
+    pub fn resume(storage: Box<dyn Storage>, state: LedgerState) -> Self {
+        let open = Open { writer: LineWriter::new(storage), state };
+        Self { open: Arc::new(Mutex::new(open)) }
     }
 
     /// Appends an entry. When this returns without an error, the entry is synced.
     pub async fn write(&self, entry: LedgerEntry) -> io::Result<()> {
-        if !self.lock().may_block() {
-            return self.write_blocking(&entry);
+        if !self.lock().writer.may_block() {
+            return self.write_blocking(entry);
         }
         let ledger = self.clone();
-        tokio::task::spawn_blocking(move || ledger.write_blocking(&entry))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
+        let write = tokio::task::spawn_blocking(move || ledger.write_blocking(entry));
+        match tokio::time::timeout(WRITE_MAX.as_std(), write).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(error)) => Err(io::Error::other(error)),
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        }
     }
 
     /// The same on the caller's own thread.
-    pub fn write_blocking(&self, entry: &LedgerEntry) -> io::Result<()> {
-        let mut writer = self.lock();
-        writer.append(entry)?;
-        writer.sync()
+    pub fn write_blocking(&self, entry: LedgerEntry) -> io::Result<()> {
+        let mut open = self.lock();
+        open.writer.append(&entry)?;
+        // Written, if perhaps not synced: from here on it may be owed.
+        let is_payment =
+            matches!(entry, LedgerEntry::Paid { .. } | LedgerEntry::SystemClosed { .. });
+        if is_payment {
+            open.writer.sync()?;
+        }
+        open.state.apply(entry);
+        if is_payment { Ok(()) } else { open.writer.sync() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, LineWriter> {
+    /// What is owed now.
+    pub fn state(&self) -> LedgerState {
+        self.lock().state.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // A writer that panicked has at most left an unfinished line, which readers tolerate.
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -78,12 +78,12 @@ impl LedgerState {
     }
 
     /// `false` when the entry speaks of something that was never armed: its line is lost.
-    fn apply(&mut self, entry: LedgerEntry) -> bool {
+    pub(super) fn apply(&mut self, entry: LedgerEntry) -> bool {
         let known = |faults: &mut Vec<(OwedFault, bool)>, trial, fault: &_| {
             faults.iter_mut().position(|(owed, _)| owed.trial == trial && &owed.fault == fault)
         };
         match entry {
-            LedgerEntry::Header { .. } => {}
+            LedgerEntry::Header { run, .. } => self.run = Some(run),
             LedgerEntry::SystemOpened { kind, record, close } => {
                 self.system = Some(OwedSystem { kind, record, close, owed: true });
             }

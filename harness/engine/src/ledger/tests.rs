@@ -8,7 +8,6 @@ use serde_json::json;
 use super::*;
 use crate::storage::FileStorage;
 use crate::storage::memory::Memory;
-use harness_core::units::Duration;
 
 pub(crate) fn owed(trial: u32, fault: &str) -> OwedFault {
     OwedFault {
@@ -57,7 +56,10 @@ fn life() -> Vec<(LedgerEntry, &'static [&'static str])> {
     vec![
         (opened, &["the lab that the run started"]),
         (armed(0, "slow"), &["fault slow in trial 0", "the lab that the run started"]),
-        (injected(0, "slow", Some("new")), &["fault slow in trial 0", "the lab that the run started"]),
+        (
+            injected(0, "slow", Some("new")),
+            &["fault slow in trial 0", "the lab that the run started"],
+        ),
         (
             armed(0, "down"),
             &["fault down in trial 0", "fault slow in trial 0", "the lab that the run started"],
@@ -74,9 +76,12 @@ fn written(entries: &[(LedgerEntry, &[&str])]) -> Vec<u8> {
     let disk = Memory::default();
     let ledger = Ledger::begin(Box::new(disk.clone()), &RunId::new("r")).unwrap();
     for (entry, _) in entries {
-        ledger.write_blocking(entry).unwrap();
+        ledger.write_blocking(entry.clone()).unwrap();
     }
     assert_eq!(disk.synced(), disk.bytes().len(), "every entry is synced");
+    let mut read = LedgerState::from_bytes(&disk.bytes()).unwrap();
+    read.finished_bytes = 0;
+    assert_eq!(ledger.state(), read, "writer and reader agree");
     disk.bytes()
 }
 
@@ -86,7 +91,7 @@ fn killed_at_every_byte_the_debts_are_those_of_the_finished_lines() {
     let bytes = written(&life);
     for cut in 0..=bytes.len() {
         let state = LedgerState::from_bytes(&bytes[..cut]).unwrap();
-        let lines = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+        let lines = crate::testing::lines(&bytes[..cut]);
         let expected: &[&str] = if lines < 2 { &[] } else { life[lines - 2].1 };
         assert_eq!(state.debts(), expected, "cut at byte {cut}");
         assert_eq!(state.is_unpaid(), !expected.is_empty());
@@ -113,7 +118,8 @@ fn a_damaged_line_is_owed_by_its_number() {
     assert_eq!(state.debts(), debts);
 
     let mut bytes = written(&life[..6]);
-    let line_5 = bytes.split_inclusive(|byte| *byte == b'\n').take(4).map(<[u8]>::len).sum::<usize>();
+    let line_5 =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(4).map(<[u8]>::len).sum::<usize>();
     bytes[line_5 + 30] ^= 1;
     let state = LedgerState::from_bytes(&bytes).unwrap();
     assert_eq!(state.unreadable, [5], "the payment of an unknown debt owes nothing more");
@@ -166,7 +172,7 @@ async fn a_ledger_is_continued_after_its_torn_tail() {
     std::fs::write(&path, &bytes).unwrap();
     let state = LedgerState::read(&path).unwrap();
     let storage = FileStorage::open(&path, state.finished_bytes).unwrap();
-    Ledger::resume(Box::new(storage)).write(paid(0, "slow")).await.unwrap();
+    Ledger::resume(Box::new(storage), state).write(paid(0, "slow")).await.unwrap();
     let state = LedgerState::read(&path).unwrap();
     assert_eq!(state.debts(), ["the lab that the run started"]);
     assert!(state.unreadable.is_empty());

@@ -109,7 +109,8 @@ impl SamplesReader {
     }
 
     fn new(input: Box<dyn Read + Send>, path: &Path) -> Result<Self, SamplesError> {
-        let mut reader = Self { input, path: path.to_owned(), number: 0, ended: false, torn: false };
+        let mut reader =
+            Self { input, path: path.to_owned(), number: 0, ended: false, torn: false };
         let mut first = Vec::new();
         while first.len() < FORMAT_BYTES_MAX {
             match reader.exactly::<1>()? {

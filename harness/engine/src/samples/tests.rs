@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use harness_core::ids::TrialIndex;
 use harness_core::load::{KindSamples, RequestOutcome};
 use harness_core::time::RunTime;
+use hdrhistogram::Histogram;
 use proptest::prelude::*;
 
 use super::*;
@@ -24,6 +25,12 @@ fn latencies() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(prop_oneof![1_u64..5_000, 1_u64..600_000_000], 0..20)
 }
 
+fn record(histogram: &mut Histogram<u64>, values: &[u64]) {
+    for value in values {
+        histogram.record(*value).unwrap();
+    }
+}
+
 prop_compose! {
     fn kind_samples()(
         planned in any::<u64>(), good in any::<u64>(),
@@ -31,8 +38,8 @@ prop_compose! {
         latency in latencies(), service in latencies(),
     ) -> KindSamples {
         let mut samples = KindSamples { planned, good, outcomes, ..KindSamples::default() };
-        latency.into_iter().for_each(|value| samples.latency_us.record(value).unwrap());
-        service.into_iter().for_each(|value| samples.service_us.record(value).unwrap());
+        record(&mut samples.latency_us, &latency);
+        record(&mut samples.service_us, &service);
         samples
     }
 }
@@ -46,7 +53,7 @@ prop_compose! {
         let start = RunTime::from_nanos(start);
         let mut window = WindowSamples::new(TrialIndex(trial), index, start);
         window.paused = paused;
-        lag.into_iter().for_each(|value| window.lag_us.record(value).unwrap());
+        record(&mut window.lag_us, &lag);
         window.kinds = kinds.into_iter().map(|(kind, samples)| (kind.as_str().into(), samples))
             .collect::<BTreeMap<_, _>>();
         window

@@ -27,7 +27,9 @@ fn a_run_is_named_found_and_listed() {
     assert_eq!(store.find("20261122-144607").unwrap(), second);
     let by_path = store.find(first.path().to_str().unwrap()).unwrap();
     assert_eq!(by_path.id(), first.id());
-    assert!(matches!(store.find("2026"), Err(StoreError::Ambiguous { found, .. }) if found.len() == 3));
+    assert!(
+        matches!(store.find("2026"), Err(StoreError::Ambiguous { found, .. }) if found.len() == 3)
+    );
     for name in ["", "1999", "/nowhere"] {
         assert!(matches!(store.find(name), Err(StoreError::Unknown { .. })), "{name}");
     }
@@ -50,7 +52,7 @@ fn unpaid_runs_are_named_once_their_process_is_gone() {
     let (run, lock) = store.create(&plan(), WALL).unwrap();
     let ledger = Ledger::begin(run.files().unwrap().ledger, run.id()).unwrap();
     let owed = crate::ledger::tests::owed(0, "down");
-    ledger.write_blocking(&LedgerEntry::Armed(Box::new(owed))).unwrap();
+    ledger.write_blocking(LedgerEntry::Armed(Box::new(owed))).unwrap();
     assert!(run.is_alive());
     assert!(store.unpaid().unwrap().is_empty(), "a run under way is no unpaid run");
     drop(lock);
