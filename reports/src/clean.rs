@@ -7,12 +7,11 @@ pub(crate) const TEXT_CHARS_MAX: usize = 1_000;
 /// Replaces control and direction-changing characters by a visible sign and cuts what is too long.
 /// Line breaks and tabs become spaces.
 pub(crate) fn clean(text: &str) -> String {
-    let mut kept: String = text.chars().take(TEXT_CHARS_MAX).map(harmless).collect();
-    let left_out = text.chars().skip(TEXT_CHARS_MAX).count();
-    if left_out > 0 {
-        kept.push_str(&format!("… ({left_out} more characters)"));
+    let kept: String = text.chars().take(TEXT_CHARS_MAX).map(harmless).collect();
+    match text.chars().skip(TEXT_CHARS_MAX).count() {
+        0 => kept,
+        left_out => format!("{kept}… ({left_out} more characters)"),
     }
-    kept
 }
 
 const fn harmless(c: char) -> char {

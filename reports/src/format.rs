@@ -20,8 +20,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Text, Self::Json, Self::Junit, Self::Markdown, Self::Html];
+    pub const ALL: [Self; 5] = [Self::Text, Self::Json, Self::Junit, Self::Markdown, Self::Html];
 
     /// The name in scenarios and on the command line.
     pub const fn name(self) -> &'static str {
@@ -78,7 +77,7 @@ pub struct Options {
     pub style: TextStyle,
     /// Where the page is, for the last line of the text.
     pub html_at: Option<String>,
-    /// How JUnit tells an inconclusive expectation.
+    /// How `JUnit` tells an inconclusive expectation.
     pub junit_inconclusive: JunitInconclusive,
 }
 
@@ -91,7 +90,7 @@ pub enum TextStyle {
     Ansi,
 }
 
-/// How JUnit tells an inconclusive expectation; it knows only success, failure, error and skipped.
+/// How `JUnit` tells an inconclusive expectation; it knows only success, failure, error and skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JunitInconclusive {
     /// `<failure type="inconclusive">`: what is not proven does not turn a pipeline green.

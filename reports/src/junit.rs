@@ -1,4 +1,4 @@
-//! JUnit: one test case per expectation, and one for the run itself, so that an aborted run or a
+//! `JUnit`: one test case per expectation, and one for the run itself, so that an aborted run or a
 //! leftover fault is never green. A failed expectation is a `failure` of type `fail`; an
 //! inconclusive one is by choice a failure, an error or skipped, always of type `inconclusive`.
 
@@ -22,7 +22,9 @@ pub(crate) fn render(report: &Report, inconclusive: JunitInconclusive) -> String
     for expectation in &report.expectations {
         let mut case = TestCase::new(expectation.id.as_str(), status(expectation, inconclusive));
         case.set_classname(class.clone());
-        case.set_system_out(details(expectation));
+        if expectation.outcome == Outcome::Pass {
+            case.set_system_out(details(expectation));
+        }
         suite.add_test_case(case);
     }
     let mut case = TestCase::new("run", run_status(report));

@@ -32,7 +32,12 @@ fn leftovers(out: &mut String, report: &Report) {
         return;
     }
     let told = report.leftovers.iter().map(|owed| {
-        format!("{} ({}) of trial {}", escaped(owed.fault.as_str()), escaped(&owed.kind), owed.trial)
+        format!(
+            "{} ({}) of trial {}",
+            escaped(owed.fault.as_str()),
+            escaped(&owed.kind),
+            owed.trial
+        )
     });
     let told = told.collect::<Vec<_>>().join(", ");
     line(out, &format!("> **Not proven to be put back:** {told}. Run {}.", code(&report.undo)));
@@ -147,7 +152,6 @@ fn escaped(text: &str) -> String {
             '@' => out.push_str("&#64;"),
             '#' => out.push_str("&#35;"),
             '|' => out.push_str("&#124;"),
-            ':' => out.push_str("&#58;"),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '!' | '~' | '$' => {
                 out.push('\\');
                 out.push(c);
@@ -155,8 +159,8 @@ fn escaped(text: &str) -> String {
             other => out.push(other),
         }
     }
-    // `www.` links by itself.
-    out.replace("www.", "www&#46;")
+    // These link by themselves.
+    out.replace("://", "&#58;//").replace("www.", "www&#46;")
 }
 
 /// A code span; longer fences than any run of backticks inside, and no way out of a table's cell.

@@ -79,10 +79,8 @@ pub(crate) fn share(share: &Estimate, confidence: Option<f64>, n: u32) -> String
 /// A number with at most so many places and no trailing zeros.
 pub(crate) fn trimmed(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => &text,
-    };
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use harness_core::verdict::Outcome;
 use tabled::builder::Builder;
-use tabled::settings::object::{Columns, Rows};
-use tabled::settings::peaker::Priority;
-use tabled::settings::{Alignment, Modify, Style, Width};
+use tabled::settings::object::Rows;
+use tabled::settings::{Alignment, Color, Modify, Style};
 
+use crate::clean::clean;
 use crate::format::{Options, TextStyle};
 use crate::model::{ExpectationReport, Report};
 use crate::{numbers, wording};
@@ -25,6 +25,10 @@ const WIDTH_MIN: usize = 40;
 const WIDTH_MAX: usize = 120;
 /// At most this many invalid trials are told one by one.
 const INVALID_TOLD_MAX: usize = 10;
+/// Below this many columns the table is left out; all that it says is said below it, too.
+const TABLE_WIDTH_MIN: usize = 76;
+/// `? INCONCLUSIVE`.
+const VERDICT_WIDTH: usize = 14;
 /// Width of the names before facts.
 const NAME_WIDTH: usize = 11;
 
@@ -35,10 +39,8 @@ pub(crate) fn render(report: &Report, options: &Options) -> String {
     head(&mut out, report, width, paint);
     leftovers(&mut out, report, width, paint);
     facts(&mut out, report, width, paint);
-    if !report.expectations.is_empty() {
-        out.push('\n');
-        out.push_str(&table(report, width, options.style));
-        out.push('\n');
+    if let Some(table) = table(report, width, options.style) {
+        line(&mut out, &format!("\n{table}"));
     }
     for expectation in &report.expectations {
         self::expectation(&mut out, expectation, width, paint);
@@ -108,33 +110,42 @@ fn fact(out: &mut String, name: &str, value: &str, width: usize, paint: Paint) {
     line(out, &format!("{name} {}", wrapped(value, width, NAME_WIDTH + 1).trim_start()));
 }
 
-fn table(report: &Report, width: usize, style: TextStyle) -> String {
+fn verbatim(out: &mut String, name: &str, value: &str, paint: Paint) {
+    let name = paint.dim(&format!("{name:NAME_WIDTH$}"));
+    line(out, &format!("{name} {value}"));
+}
+
+/// A table whose lines are exactly so wide; `None` where a terminal is too narrow for one.
+fn table(report: &Report, width: usize, style: TextStyle) -> Option<String> {
+    if report.expectations.is_empty() || width < TABLE_WIDTH_MIN {
+        return None;
+    }
+    // Four cells, each with a border and a space on either side, and the last border.
+    let room = width - VERDICT_WIDTH - 13;
+    let (share, measured) = (room * 3 / 10, room * 3 / 10);
+    let condition = room - share - measured;
     let mut builder = Builder::default();
     builder.push_record(["verdict", "expectation", "share of trials", "measured"]);
     for expectation in &report.expectations {
-        let measured = expectation.measured.as_ref().map_or_else(String::new, numbers::spread);
-        let verdict =
-            format!("{} {}", wording::outcome_sign(expectation.outcome), expectation.outcome.label());
+        let verdict = wording::outcome_sign(expectation.outcome).to_string();
+        let spread = expectation.measured.as_ref().map_or_else(String::new, numbers::spread);
         builder.push_record([
-            verdict,
-            expectation.condition.clone(),
-            wording::share(expectation),
-            measured,
+            format!("{verdict} {}", expectation.outcome.label()),
+            wrapped(&expectation.condition, condition, 0),
+            wrapped(&wording::share(expectation), share, 0),
+            wrapped(&spread, measured, 0),
         ]);
     }
     let mut table = builder.build();
-    table
-        .with(Style::rounded())
-        .with(Modify::new(Columns::first()).with(Alignment::left()))
-        .with(Width::wrap(width).priority(Priority::max(true)).keep_words(true));
+    table.with(Style::rounded()).with(Alignment::left());
     if style == TextStyle::Ansi {
         for (row, expectation) in report.expectations.iter().enumerate() {
             let colour = paint::table_colour(expectation.outcome);
             table.with(Modify::new((row + 1, 0)).with(colour));
         }
-        table.with(Modify::new(Rows::first()).with(tabled::settings::Color::BOLD));
+        table.with(Modify::new(Rows::first()).with(Color::BOLD));
     }
-    table.to_string()
+    Some(table.to_string())
 }
 
 fn expectation(out: &mut String, expectation: &ExpectationReport, width: usize, paint: Paint) {
@@ -142,11 +153,14 @@ fn expectation(out: &mut String, expectation: &ExpectationReport, width: usize, 
     let label = paint.outcome(expectation.outcome.label(), expectation.outcome);
     line(out, &format!("{}: {label}", paint.bold(expectation.id.as_str())));
     let dots: String = expectation.dots.iter().map(|dot| wording::sign(dot.state)).collect();
-    let counted = match dots.is_empty() {
-        true => wording::counts(&expectation.counts),
-        false => format!("{dots}  {}", wording::counts(&expectation.counts)),
+    let counted = if dots.is_empty() {
+        wording::counts(&expectation.counts)
+    } else {
+        format!("{dots}  {}", wording::counts(&expectation.counts))
     };
     let placebo = expectation.placebo.map(|counts| wording::counts(&counts));
+    indented(out, "condition", &expectation.condition, width, paint);
+    indented(out, "share", &wording::share(expectation), width, paint);
     indented(out, "trials", &counted, width, paint);
     if let Some(placebo) = placebo {
         indented(out, "placebo", &format!("{placebo} (counted, not judged)"), width, paint);
@@ -196,9 +210,10 @@ fn foot(out: &mut String, report: &Report, width: usize, options: &Options, pain
     out.push('\n');
     let exit = format!("{} ({})", report.headline.exit_code, report.headline.exit_meaning);
     fact(out, "exit code", &exit, width, paint);
-    fact(out, "repeat", &report.run.repeat, width, paint);
+    // What is copied to a command line is not broken into lines.
+    verbatim(out, "repeat", &report.run.repeat, paint);
     if let Some(html) = &options.html_at {
-        fact(out, "report", &crate::clean::clean(html), width, paint);
+        verbatim(out, "report", &clean(html), paint);
     }
 }
 

@@ -2,7 +2,6 @@
 //! a sign and a word.
 
 use harness_core::event::Invalid;
-use harness_core::plan::TrialMode;
 use harness_core::verdict::{Counts, Outcome, TrialState};
 
 use crate::model::{ArmCount, ExpectationReport, FaultWords, Report};
@@ -80,9 +79,10 @@ pub(crate) fn attacked(report: &Report) -> String {
     let faults = if faults.is_empty() { "nothing".to_owned() } else { faults.join("; ") };
     let defects: Vec<String> =
         setting.defects.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let defects = match defects.is_empty() {
-        true => String::new(),
-        false => format!(", with the defect {}", defects.join(", ")),
+    let defects = if defects.is_empty() {
+        String::new()
+    } else {
+        format!(", with the defect {}", defects.join(", "))
     };
     format!("{}{defects}: {faults}", setting.system)
 }
@@ -110,16 +110,10 @@ pub(crate) fn validity(report: &Report) -> String {
 
 /// How an invalid trial counts.
 pub(crate) fn invalid_counts_as(invalid: &[Invalid]) -> &'static str {
-    match invalid.iter().all(|reason| reason.before_injection) {
-        true => "excluded: found before the injection",
-        false => "ambiguous: found after the injection",
-    }
-}
-
-pub(crate) const fn mode(mode: TrialMode) -> &'static str {
-    match mode {
-        TrialMode::Inferred => "inferred: with a confidence statement over trials",
-        TrialMode::Observed => "observed: a plain comparison without a confidence statement",
+    if invalid.iter().all(|reason| reason.before_injection) {
+        "excluded: found before the injection"
+    } else {
+        "ambiguous: found after the injection"
     }
 }
 

@@ -26,7 +26,11 @@ impl Report {
             scenario: clean_scenario(&plan.scenario),
             headline: headline(verdict),
             setting: setting(plan, &verdict.plan_sha256, arm_counts(plan, evidence)),
-            expectations: verdict.judgements.iter().map(|j| expectation(plan, verdict, j)).collect(),
+            expectations: verdict
+                .judgements
+                .iter()
+                .map(|j| expectation(plan, verdict, j))
+                .collect(),
             trials: evidence
                 .trials
                 .iter()

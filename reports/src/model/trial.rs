@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use harness_core::evidence::{FaultEvidence, TrialEvidence};
 use harness_core::event::Invalid;
+use harness_core::evidence::{FaultEvidence, TrialEvidence};
 use harness_core::ids::{ArmName, FaultId, SignalId, TrialIndex};
 use harness_core::plan::{Phase, Plan, SourcePlan};
 use harness_core::signal::{AlertStatus, Observation};
@@ -211,8 +211,11 @@ pub(super) fn trial_report(
     let start = evidence.windows.first().map_or(evidence.began, |window| window.start);
     let axis = Axis { zero: injected.unwrap_or(start) };
     let placebo = plan.arms.iter().any(|arm| arm.name == evidence.arm && arm.is_placebo());
-    let (alerts, actions, sentinels) =
-        (alert_marks(evidence, axis), action_marks(evidence, axis), pulse_tracks(plan, evidence, axis));
+    let (alerts, actions, sentinels) = (
+        alert_marks(evidence, axis),
+        action_marks(evidence, axis),
+        pulse_tracks(plan, evidence, axis),
+    );
     let left_out = alerts.1 + actions.1 + sentinels.1;
     TrialReport {
         trial: evidence.trial,

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use harness_core::plan::{
-    Arrivals, FaultPlan, LoadPlan, Plan, Shape, Step, StopRule, TrialMode,
-};
+use harness_core::plan::{Arrivals, FaultPlan, LoadPlan, Plan, Shape, Step, StopRule, TrialMode};
 use serde_json::Value;
 
 use super::{ArmCount, FaultWords, Setting};
@@ -66,11 +64,11 @@ fn load_words(load: &LoadPlan) -> String {
         Arrivals::Poisson => "Poisson",
     };
     let total: u64 = load.mix.iter().map(|request| u64::from(request.weight)).sum();
-    let request = |request: &harness_core::plan::RequestPlan| match load.mix.len() {
-        1 => request.kind.to_string(),
-        _ => {
-            let share = f64::from(request.weight) / (total.max(1) as f64);
-            format!("{} ({})", request.kind, percent(share))
+    let request = |request: &harness_core::plan::RequestPlan| {
+        let share = f64::from(request.weight) / (total.max(1) as f64);
+        match load.mix.len() {
+            0 | 1 => request.kind.to_string(),
+            _ => format!("{} ({})", request.kind, percent(share)),
         }
     };
     let mix = load.mix.iter().map(request).collect::<Vec<_>>().join(", ");
@@ -150,9 +148,10 @@ fn safety_words(plan: &Plan) -> String {
         _ => format!("{count} {many}"),
     };
     let guards: Vec<&str> = safety.guardrails.iter().map(|guard| guard.text.as_str()).collect();
-    let guards = match guards.is_empty() {
-        true => String::new(),
-        false => format!("; aborts when {}", guards.join(", or ")),
+    let guards = if guards.is_empty() {
+        String::new()
+    } else {
+        format!("; aborts when {}", guards.join(", or "))
     };
     format!(
         "at most {}, {} of a service and {}, no fault longer than {}; faults revert by themselves \

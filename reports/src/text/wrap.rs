@@ -8,7 +8,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let room = width.saturating_sub(indent).max(1);
     let mut lines: Vec<String> = vec![String::new()];
     let mut used = 0;
-    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
+    for word in words(text).iter().flat_map(|word| pieces(word, room)) {
         let length = get_string_width(&word);
         let space = usize::from(used > 0);
         if used + space + length > room && used > 0 {
@@ -26,6 +26,23 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let indented: Vec<String> = lines.iter().map(|line| format!("{margin}{line}")).collect();
     indented.join("\n")
+}
+
+/// The words of a text; a unit stays with its number.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '%');
+        let is_unit = matches!(bare, "%" | "ms" | "s" | "µs" | "min" | "ids");
+        match words.last_mut() {
+            Some(number) if is_unit && number.ends_with(|c: char| c.is_ascii_digit()) => {
+                number.push(' ');
+                number.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// The word in parts that fit into a line.
@@ -56,6 +73,11 @@ mod tests {
     #[test]
     fn breaks_a_word_that_is_longer_than_a_line() {
         assert_eq!(wrapped("abcdefgh", 5, 0), "abcde\nfgh");
+    }
+
+    #[test]
+    fn keeps_a_number_and_its_unit_together() {
+        assert_eq!(wrapped("with 95 % of 800 ms, so", 9, 0), "with 95 %\nof\n800 ms,\nso");
     }
 
     #[test]
