@@ -76,6 +76,21 @@ impl ProcessIdentity {
     }
 }
 
+impl ProcessIdentity {
+    /// Processor time used so far, in clock ticks; 0 when it has ended.
+    pub(crate) fn ticks(self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        parse_ticks(&text).unwrap_or_default()
+    }
+}
+
+/// User and system time: fields 14 and 15.
+fn parse_ticks(text: &str) -> Option<u64> {
+    let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?, fields.next()?);
+    Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
+}
+
 /// State letter and start time of a process, from `/proc/<pid>/stat`.
 fn stat(pid: u32) -> Option<(char, u64)> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
@@ -133,6 +148,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
         assert_eq!(parse_stat(text), Some(('S', 777)));
+        assert_eq!(parse_ticks(text), Some(11 + 12));
         assert_eq!(parse_stat("42 (x) S 1"), None);
         assert_eq!(parse_stat(""), None);
     }

@@ -1,1 +1,6 @@
-//! The lab as a whole.
+//! The lab as a whole: real processes on loopback, real signals, bounded time.
+
+mod defects;
+mod faults;
+mod life;
+mod support;

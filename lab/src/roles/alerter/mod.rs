@@ -5,6 +5,7 @@ mod rules;
 mod webhook;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,8 @@ struct Alerter {
     /// URL and end of the lease.
     receivers: Mutex<BTreeMap<String, Instant>>,
     deliveries: Arc<Semaphore>,
+    /// Whether the rules are evaluated; before that the pod is not ready.
+    watching: AtomicBool,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
@@ -84,6 +87,7 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         told: Mutex::default(),
         receivers: Mutex::default(),
         deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
+        watching: AtomicBool::new(false),
         context: Arc::clone(&context),
     });
     let watching = tokio::spawn({
@@ -126,6 +130,9 @@ impl Service for Alerter {
                 let url = call.parameter("url").unwrap_or_default();
                 self.receivers().remove(&url);
                 Reply::ok(&json!({ "receivers": self.live() }))
+            }
+            (&Method::GET, "/healthz") if !self.watching.load(Ordering::Relaxed) => {
+                Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not every target was up yet")
             }
             (&Method::GET, "/healthz") => self.context.healthy(),
             (&Method::GET, "/metrics") => Reply::metrics(self.context.metrics.text()),
@@ -176,6 +183,7 @@ impl Alerter {
     /// Evaluates the rules for ever.
     async fn watch(&self) {
         self.wait_for_targets().await;
+        self.watching.store(true, Ordering::Relaxed);
         let mut ticks = tokio::time::interval(EVALUATE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = Instant::now();

@@ -20,7 +20,9 @@ const DOWN_FOR_MS: i64 = 300;
 const GAUGE_AGE_MAX_MS: i64 = 1_000;
 /// So many breakers that are not closed mean that payments is gone, not one instance unwell.
 const BREAKERS_MIN: usize = 2;
-/// So many failed charges within the long window, and more than half of all, mean the same.
+/// The window for charges.
+const CHARGES_MS: i64 = 2_000;
+/// So many failed charges within their window, and more than half of all, mean the same.
 const FAILED_CHARGES_MIN: f64 = 10.0;
 /// Telemetry of a service older than this is stale.
 const STALE_MS: i64 = 2_000;
@@ -64,8 +66,14 @@ pub(super) fn evaluate(seen: &Observations) -> Vec<Condition> {
 }
 
 fn burn_rate(seen: &Observations) -> Option<Condition> {
-    let (failed, all) = requests_since(&seen.requests, seen.now - LONG_MS);
-    let (failed_short, all_short) = requests_since(&seen.requests, seen.now - SHORT_MS);
+    let grown = |window: i64| -> (f64, f64) {
+        let failed =
+            |one: &SeriesView| one.labels.get("code").is_some_and(|it| it.starts_with('5'));
+        let since = seen.now - window;
+        (grown_since(&seen.requests, since, failed), grown_since(&seen.requests, since, |_| true))
+    };
+    let (failed, all) = grown(LONG_MS);
+    let (failed_short, all_short) = grown(SHORT_MS);
     let burns = all >= REQUESTS_MIN
         && failed > BURN_LIMIT * all
         && all_short > 0.0
@@ -79,22 +87,17 @@ fn burn_rate(seen: &Observations) -> Option<Condition> {
     })
 }
 
-/// Failed requests and all requests since an instant.
-fn requests_since(series: &[SeriesView], since: i64) -> (f64, f64) {
-    let mut counts = (0.0, 0.0);
-    for one in series {
+/// How much the chosen counters grew since an instant, counted from the last sample before it.
+fn grown_since(series: &[SeriesView], since: i64, choose: impl Fn(&SeriesView) -> bool) -> f64 {
+    let mut sum = 0.0;
+    for one in series.iter().filter(|one| choose(one)) {
         let begin = one.samples.partition_point(|(at, _)| *at < since).saturating_sub(1);
-        let mut grown = 0.0;
         for pair in one.samples[begin..].windows(2) {
             let (before, after) = (pair[0].1, pair[1].1);
-            grown += if after >= before { after - before } else { after };
-        }
-        counts.1 += grown;
-        if one.labels.get("code").is_some_and(|code| code.starts_with('5')) {
-            counts.0 += grown;
+            sum += if after >= before { after - before } else { after };
         }
     }
-    counts
+    sum
 }
 
 fn instances_down(seen: &Observations) -> Vec<Condition> {
@@ -134,10 +137,9 @@ fn payments_unavailable(seen: &Observations) -> Option<Condition> {
         .filter(|(at, value)| *value > 0.0 && seen.now - at <= GAUGE_AGE_MAX_MS)
         .count();
     let grown = |ends: &[&str]| -> f64 {
-        let one = |view: &&SeriesView| {
-            view.labels.get("end").is_some_and(|end| ends.contains(&end.as_str()))
-        };
-        seen.payment_calls.iter().filter(one).map(|view| view.increase).sum()
+        grown_since(&seen.payment_calls, seen.now - CHARGES_MS, |one| {
+            one.labels.get("end").is_some_and(|end| ends.contains(&end.as_str()))
+        })
     };
     let failed = grown(&["failed"]);
     let made = grown(&["failed", "good", "slow"]);
@@ -239,8 +241,8 @@ mod tests {
         assert!(names(&breakers(replaced)).is_empty(), "the newest series of a slot counts");
         let calls = |failed, good| Observations {
             payment_calls: vec![
-                view(&[("end", "failed")], &[(10, 0.0)], failed),
-                view(&[("end", "good")], &[(10, 0.0)], good),
+                view(&[("end", "failed")], &[(2_500, 0.0), (1_000, 0.0), (10, failed)], 0.0),
+                view(&[("end", "good")], &[(2_500, 0.0), (1_000, 0.0), (10, good)], 0.0),
             ],
             ..seen()
         };

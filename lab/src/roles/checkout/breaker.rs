@@ -11,6 +11,8 @@ const FAILURES_IN_A_ROW: u32 = 5;
 const WINDOW_CALLS: usize = 20;
 const GOOD_TRIALS: u32 = 2;
 const OPEN_FOR: Duration = Duration::from_millis(500);
+/// Not closed and not asked for so long, it wants a trial call that is no order.
+const IDLE_FOR: Duration = Duration::from_secs(1);
 /// A call that takes longer, waiting included, counts against the window.
 pub(super) const SLOW: Duration = Duration::from_millis(250);
 
@@ -71,6 +73,8 @@ pub(super) struct Breaker {
     opened: Option<Instant>,
     trial_under_way: bool,
     good_trials: u32,
+    /// When it last changed or gave leave.
+    active: Option<Instant>,
 }
 
 impl Breaker {
@@ -83,7 +87,15 @@ impl Breaker {
             opened: None,
             trial_under_way: false,
             good_trials: 0,
+            active: None,
         }
+    }
+
+    /// Whether it is not closed and no order has tried it for a while: without orders it would
+    /// stay open for ever.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let idle = self.active.is_none_or(|active| now >= active + IDLE_FOR);
+        self.state != State::Closed && !self.trial_under_way && idle
     }
 
     pub(super) fn state(&self) -> State {
@@ -100,6 +112,9 @@ impl Breaker {
             State::HalfOpen => !std::mem::replace(&mut self.trial_under_way, true),
             State::Open => false,
         };
+        if leave {
+            self.active = Some(now);
+        }
         (leave.then_some(Leave { epoch: self.epoch }), change)
     }
 
@@ -173,6 +188,7 @@ impl Breaker {
         self.opened = (to == State::Open).then_some(now);
         self.trial_under_way = false;
         self.good_trials = 0;
+        self.active = Some(now);
         change
     }
 }
@@ -265,6 +281,17 @@ mod tests {
         assert!(trial.is_some());
         assert_eq!(breaker.record(now + OPEN_FOR, early.unwrap(), CallEnd::Failed), None);
         assert_eq!(breaker.state(), State::HalfOpen);
+    }
+
+    #[test]
+    fn without_orders_it_asks_for_a_trial_of_its_own() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert!(!breaker.is_idle(now + OPEN_FOR));
+        assert!(breaker.is_idle(now + IDLE_FOR));
+        assert!(breaker.ask(now + IDLE_FOR).0.is_some());
+        assert!(!breaker.is_idle(now + IDLE_FOR * 3), "a trial is under way");
+        assert!(!Breaker::new().is_idle(now + IDLE_FOR));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::roles::payments::{Charge, Receipt};
 const CHARGE_LIMIT: Duration = Duration::from_millis(400);
 /// Charges of one instance that are under way at once.
 const BULKHEAD: usize = 16;
+/// How often a breaker without orders is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Older events of the breaker are forgotten.
 const EVENTS_MAX: usize = 512;
 
@@ -134,6 +136,23 @@ impl Charging {
         }
         drop(attempt);
         receipt.map(|receipt| receipt.receipt).ok_or(Unavailable)
+    }
+
+    /// Tries payments by itself while the breaker is not closed and no order does; never ends.
+    pub(super) async fn try_when_idle(&self) {
+        let Some(breaker) = &self.breaker else { return };
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = Instant::now();
+            if !breaker.lock().unwrap_or_else(PoisonError::into_inner).is_idle(now) {
+                continue;
+            }
+            let Some(Some(leave)) = self.leave(now) else { continue };
+            let mut attempt = Attempt { charging: self, leave, end: CallEnd::Abandoned };
+            let answer = self.client.call(&Outgoing::get("/healthz"), CHARGE_LIMIT).await;
+            let good = answer.is_ok_and(|answer| answer.status.is_success());
+            attempt.end = if good { CallEnd::Good } else { CallEnd::Failed };
+        }
     }
 
     /// `None`: refused. `Some(None)`: there is no breaker.

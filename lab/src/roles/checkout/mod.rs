@@ -60,7 +60,7 @@ enum Fallback {
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     tokio::time::sleep(STARTUP).await;
     let refuse = context.layout.defects.has(Defect::FallbackOff);
-    let role = Checkout {
+    let role = Arc::new(Checkout {
         time: ServiceTime::new(WORK, &context.instance),
         charging: Charging::new(&context),
         store: Client::new(context.layout.dial("checkout", "store")[0]),
@@ -69,8 +69,14 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         unnamed: AtomicU64::new(0),
         fallback: if refuse { Fallback::Refuse } else { Fallback::StorePending },
         context: Arc::clone(&context),
-    };
-    context.serve(Arc::new(role)).await
+    });
+    let trying = tokio::spawn({
+        let role = Arc::clone(&role);
+        async move { role.charging.try_when_idle().await }
+    });
+    let served = context.serve(role).await;
+    trying.abort();
+    served
 }
 
 /// A key as header, when it is one.

@@ -1,0 +1,130 @@
+//! A healthy lab under faults: it loses nothing, recovers by itself and pages once.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{TestLab, all_within, get, request, signal, wait_until};
+
+/// Takes webhooks and sends their bodies.
+fn receiver() -> (String, mpsc::Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (bodies, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Ends with the test's process; a test takes a handful of webhooks.
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            let mut bytes = Vec::new();
+            let mut chunk = [0; 4096];
+            let body = loop {
+                let count = stream.read(&mut chunk).unwrap_or(0);
+                bytes.extend_from_slice(&chunk[..count]);
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+                let whole = body.and_then(|body| serde_json::from_str::<Value>(&body).ok());
+                if count == 0 || whole.is_some() {
+                    break whole;
+                }
+            };
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            if let Some(body) = body
+                && bodies.send(body).is_err()
+            {
+                return;
+            }
+        }
+    });
+    (url, received)
+}
+
+#[test]
+fn a_killed_checkout_costs_little_comes_back_as_a_new_pod_and_pages_once() {
+    let lab = TestLab::up(&[]);
+    let (url, webhooks) = receiver();
+    let lease = format!(r#"{{"url":"{url}","ttlSeconds":60}}"#);
+    assert_eq!(request(&lab.lab.endpoints.alerter, "POST", "/-/receivers", &lease).0, 201);
+    let before = lab.pods("checkout").remove(0);
+    let seen = lab.orders_while(("kill-1", 100, 4), || {
+        signal(before.pid.unwrap(), Signal::KILL);
+    });
+    assert!(seen.success() >= 0.99, "{:?}", seen.by_status);
+    wait_until("new pod", || {
+        let now = lab.pods("checkout").into_iter().find(|pod| pod.slot == before.slot).unwrap();
+        now.ready && now.uid != before.uid && now.restarts == 1 && now.address == before.address
+    });
+    let ended = lab.pods("checkout").remove(0).last_state.unwrap();
+    assert_eq!((ended.pod, ended.signal), (before.name, Some(9)));
+    lab.wait_for_steady();
+    assert_eq!(lab.firing_pages("CheckoutInstanceDown"), 1);
+    let next = || webhooks.recv_timeout(Duration::from_secs(5)).unwrap();
+    let (firing, resolved) = (next(), next());
+    assert_eq!((&firing["status"], &resolved["status"]), (&"firing".into(), &"resolved".into()));
+    for body in [&firing, &resolved] {
+        assert_eq!(body["version"], "4");
+        assert_eq!(body["groupLabels"]["alertname"], "CheckoutInstanceDown");
+    }
+    assert!(webhooks.try_recv().is_err(), "one page and one end");
+    assert!(all_within(&seen.accepted, &lab.ranges("kill-1")["stored"]));
+}
+
+#[test]
+fn a_killed_store_loses_no_accepted_order() {
+    let lab = TestLab::up(&[]);
+    let seen = lab.orders_while(("durable-1", 100, 4), || {
+        signal(lab.pid("store"), Signal::KILL);
+    });
+    assert!(seen.accepted.len() > 100, "{:?}", seen.by_status);
+    assert!(seen.by_status.contains_key(&503), "the store was away: {:?}", seen.by_status);
+    lab.wait_for_steady();
+    let ranges = lab.ranges("durable-1");
+    assert!(all_within(&seen.accepted, &ranges["stored"]), "{ranges}");
+    assert_eq!(ranges["processedTwice"], Value::Array(vec![]));
+}
+
+#[test]
+fn orders_outlive_an_outage_of_payments_and_are_charged_exactly_once() {
+    let lab = TestLab::up(&[]);
+    let payments = lab.pid("payments");
+    let seen = lab.orders_while(("outage-1", 100, 4), || {
+        signal(payments, Signal::STOP);
+        wait_until("open breaker", || {
+            let addresses = &lab.lab.services.iter().find(|one| one.name == "checkout").unwrap();
+            addresses
+                .addresses
+                .iter()
+                .any(|at| get(&format!("http://{at}"), "/state")["breaker"] == "open")
+        });
+        wait_until("alert", || lab.fires("PaymentsUnavailable"));
+    });
+    assert!(seen.success() > 0.999, "{:?}", seen.by_status);
+    assert!(seen.by_status.get(&202).is_some_and(|count| *count > 50), "{:?}", seen.by_status);
+    let pending = lab.ranges("outage-1")["pending"].clone();
+    assert_ne!(pending, Value::Array(vec![]), "payments is still away");
+    signal(payments, Signal::CONT);
+    lab.wait_for_steady();
+    let ranges = lab.ranges("outage-1");
+    let whole = serde_json::json!([[1, seen.sent]]);
+    assert_eq!((&ranges["stored"], &ranges["pending"]), (&whole, &Value::Array(vec![])));
+    assert_eq!(ranges["processedTwice"], Value::Array(vec![]));
+    assert_eq!(lab.firing_pages("PaymentsUnavailable"), 1);
+}
+
+#[test]
+fn a_reset_closes_breakers_and_brings_missing_pods_back_at_once() {
+    let lab = TestLab::up(&["restart=slow"]);
+    let payments = lab.pid("payments");
+    lab.orders_while(("reset-1", 100, 2), || signal(payments, Signal::STOP));
+    signal(payments, Signal::CONT);
+    signal(lab.pid("worker"), Signal::KILL);
+    let (status, body) = request(&lab.lab.endpoints.supervisor, "POST", "/api/reset", "");
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer["ready"], true);
+    assert!(lab.pods("worker")[0].ready);
+}
