@@ -1,0 +1,25 @@
+//! The proxy's own clocks: nanoseconds of the monotonic clock for delays, of the boot clock for
+//! leases (it goes on while the machine sleeps), and the wall clock for the log.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(super) fn monotonic_nanos() -> u64 {
+    nanos(ClockId::Monotonic)
+}
+
+/// Nanoseconds of `CLOCK_BOOTTIME`.
+pub(super) fn boot_nanos() -> u64 {
+    nanos(ClockId::Boottime)
+}
+
+/// Milliseconds of the wall clock since 1970.
+pub(super) fn wall_millis() -> u64 {
+    nanos(ClockId::Realtime) / 1_000_000
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+}

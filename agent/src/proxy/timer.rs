@@ -1,0 +1,160 @@
+//! A timer that is exact to some tens of microseconds: one timerfd for all delayed bytes.
+//!
+//! The runtime's own timer counts whole milliseconds, which is too coarse for a delay of one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
+
+use super::clock::monotonic_nanos;
+
+/// Wakes tasks at instants of the monotonic clock. Lives on the data thread.
+#[derive(Debug)]
+pub(super) struct Timer {
+    descriptor: AsyncFd<OwnedFd>,
+    waiting: Mutex<Waiting>,
+    tickets: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By due time and ticket.
+    wakers: BTreeMap<(u64, u64), Waker>,
+    /// What the descriptor is set to; 0 when it is not.
+    armed: u64,
+}
+
+impl Timer {
+    /// Needs a runtime.
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for types that may give their descriptor away; \
+                      an OwnedFd does not"
+        )]
+        let descriptor = AsyncFd::new(descriptor)?;
+        Ok(Self { descriptor, waiting: Mutex::default(), tickets: AtomicU64::new(0) })
+    }
+
+    /// A number that tells one waiter from the others.
+    pub(super) fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Wakes at `due`, in monotonic nanoseconds. One ticket waits for one instant at a time:
+    /// `before` is the one that it waited for until now.
+    pub(super) fn wake_at(&self, due: u64, ticket: u64, before: Option<u64>, waker: &Waker) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = before.filter(|before| *before != due) {
+            waiting.wakers.remove(&(before, ticket));
+        }
+        waiting.wakers.insert((due, ticket), waker.clone());
+        self.arm(&mut waiting);
+    }
+
+    /// Takes a ticket's waiting back.
+    pub(super) fn forget(&self, due: u64, ticket: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.wakers.remove(&(due, ticket));
+    }
+
+    /// Wakes whoever is due, for ever. The caller stops it by dropping it.
+    pub(super) async fn drive(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.descriptor.readable().await?;
+            let mut count = [0_u8; 8];
+            match rustix::io::read(&self.descriptor, &mut count) {
+                Ok(_) | Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            for waker in self.due() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn due(&self) -> Vec<Waker> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = waiting.wakers.split_off(&(monotonic_nanos() + 1, 0));
+        let due = std::mem::replace(&mut waiting.wakers, later);
+        waiting.armed = 0;
+        self.arm(&mut waiting);
+        due.into_values().collect()
+    }
+
+    /// Sets the descriptor to the first instant, where it is set to a later one or to none.
+    fn arm(&self, waiting: &mut Waiting) {
+        let Some((&(first, _), _)) = waiting.wakers.first_key_value() else { return };
+        if waiting.armed != 0 && waiting.armed <= first {
+            return;
+        }
+        let at = Timespec {
+            tv_sec: i64::try_from(first / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(first % 1_000_000_000).expect("below 10^9"),
+        };
+        let value = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+        timerfd_settime(self.descriptor.get_ref(), TimerfdTimerFlags::ABSTIME, &value)
+            .expect("the descriptor is a timer and the instant is valid");
+        waiting.armed = first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+
+    async fn until(timer: &Timer, due: u64) -> u64 {
+        let ticket = timer.ticket();
+        poll_fn(|cx| {
+            let now = monotonic_nanos();
+            if now >= due {
+                return Poll::Ready(now);
+            }
+            timer.wake_at(due, ticket, None, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn waiters_are_woken_in_order_and_never_early() {
+        let timer = Timer::new().unwrap();
+        let start = monotonic_nanos();
+        let (late, early, past) = (start + 9_000_000, start + 3_000_000, start);
+        let all =
+            async { tokio::join!(until(&timer, late), until(&timer, early), until(&timer, past)) };
+        let woken = tokio::select! {
+            woken = all => woken,
+            error = timer.drive() => panic!("the timer ended: {error:?}"),
+        };
+        assert!(woken.0 >= late && woken.1 >= early && woken.2 >= past);
+        assert!(woken.2 <= woken.1 && woken.1 <= woken.0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_forgotten_waiter_is_not_kept() {
+        let timer = Timer::new().unwrap();
+        let due = monotonic_nanos() + 3_600_000_000_000;
+        timer.wake_at(due, 7, None, Waker::noop());
+        timer.wake_at(due + 1, 7, Some(due), Waker::noop());
+        assert_eq!(timer.waiting.lock().unwrap().wakers.len(), 1);
+        timer.forget(due + 1, 7);
+        assert!(timer.waiting.lock().unwrap().wakers.is_empty());
+    }
+}

@@ -1,0 +1,7 @@
+//! The agents as real processes on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod proxy_control;
+mod proxy_edges;
+mod world;
