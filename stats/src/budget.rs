@@ -1,7 +1,8 @@
 //! Error budgets: what share of a budget an incident takes, and when a burn-rate rule fires.
 //!
 //! The rule is replayed on counts exactly; it says nothing about why a step was bad. Rule after the
-//! multiwindow, multi-burn-rate alerts of Google's "The Site Reliability Workbook" (2018), chapter 5.
+//! multiwindow, multi-burn-rate alerts of Google's "The Site Reliability Workbook" (2018),
+//! chapter 5.
 
 use crate::decimal::{Decimal, Share, compare_products};
 use std::time::Duration;

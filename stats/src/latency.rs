@@ -1,8 +1,8 @@
 //! Quantiles by nearest rank, as counts: whether a quantile is within a threshold, what it is, and
 //! how it is bounded over cases.
 //!
-//! Nothing is interpolated and no quantiles are averaged. What was never answered (errors, timeouts,
-//! requests that were due and not sent) stands above every threshold. A bucket that encloses the
+//! Nothing is interpolated and no quantiles are averaged. What was never answered (errors,
+//! timeouts, requests that were due and not sent) stands above every threshold. A bucket that encloses the
 //! threshold is not split: where it decides, the answer is ambiguous.
 
 use crate::binomial;

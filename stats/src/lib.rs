@@ -6,6 +6,18 @@
 //!
 //! The package is pure: no clock, file, environment or global; random numbers come from a seed in
 //! the arguments. It knows nothing of scenarios, plans or reports.
+//!
+//! A case is whatever is counted once, usually a trial: it is ok, bad or ambiguous.
+//!
+//! ```
+//! use stats::decision::{Claim, Conclusion, Levels, Tally, decide};
+//!
+//! let claim = Claim { share: 0.8, levels: Levels::FIVE_PERCENT };
+//! let clean = Tally { ok: 14, bad: 0, ambiguous: 0 };
+//! assert_eq!(decide(clean, claim).conclusion, Conclusion::Pass);
+//! let doubtful = Tally { ok: 13, bad: 0, ambiguous: 1 };
+//! assert_eq!(decide(doubtful, claim).conclusion, Conclusion::Inconclusive);
+//! ```
 
 pub mod automation;
 pub mod binomial;

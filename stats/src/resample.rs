@@ -1,7 +1,7 @@
 //! Random numbers from a seed, and the resampling that is shown (never decided) with them.
 //!
-//! The generator is `SplitMix64` (Steele, Lea and Flood 2014), written out here so that the same seed
-//! gives the same report for ever, whatever becomes of a library. It is not for secrets.
+//! The generator is `SplitMix64` (Steele, Lea and Flood 2014), written out here so that the same
+//! seed gives the same report for ever, whatever becomes of a library. It is not for secrets.
 
 use crate::binomial::{Bounds, assert_level};
 

@@ -127,8 +127,8 @@ pub fn survival_bounds(spells: &[Spell], time: f64, alpha: f64) -> Bounds {
     Bounds { lower, upper }
 }
 
-/// Decides "at least a share of cases ends within `time`" by [`survival_bounds`], for censoring that
-/// is declared independent of what would have happened.
+/// Decides "at least a share of cases ends within `time`" by [`survival_bounds`], for censoring
+/// that is declared independent of what would have happened.
 pub fn decide_independent(spells: &[Spell], time: f64, claim: Claim) -> Conclusion {
     let late_max = survival_bounds(spells, time, claim.levels.pass).upper;
     let late_min = survival_bounds(spells, time, claim.levels.fail).lower;

@@ -39,8 +39,8 @@ pub fn log_ratio(change: Change) -> Option<f64> {
 }
 
 /// Whether a quantile under the fault is at most `ratio_max` times that of the baseline. Edges of
-/// buckets are compared as they are. `None` without a sample in a window; a baseline that was itself
-/// lost has nothing to compare with, so the case is ambiguous.
+/// buckets are compared as they are. `None` without a sample in a window; a baseline that was
+/// itself lost has nothing to compare with, so the case is ambiguous.
 pub fn worsening_state(baseline: Quantile, fault: Quantile, ratio_max: Decimal) -> Option<State> {
     match (baseline, fault) {
         (Quantile::NoSample, _) | (_, Quantile::NoSample) => None,

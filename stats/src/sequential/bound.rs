@@ -5,7 +5,7 @@
 //! and Turnbull, "Group Sequential Methods", 2000, chapter 8).
 
 use super::boundary::{Design, step};
-use crate::special::{Chance, bisect};
+use crate::special::Chance;
 
 /// The lower bound, at level `alpha`, of the ok share when the design passed after `cases` with
 /// `failures`: the share at which an earlier pass, or one there with as few failures, has
@@ -18,15 +18,40 @@ pub fn lower_bound_after_pass(
     failures: u32,
     alpha: f64,
 ) -> Option<f64> {
-    const LOGIT_MAX: f64 = 40.0;
     let in_range = (1..=design.cases_max()).contains(&cases);
     if !in_range || design.pass_failures_max(cases).is_none_or(|most| failures > most) {
         return None;
     }
-    let logit = bisect([-LOGIT_MAX, LOGIT_MAX], |logit| {
-        chance_as_early(design, cases, failures, Chance::from_logit(logit)) - alpha
-    });
-    Some(Chance::from_logit(logit).yes)
+    let above = |logit| chance_as_early(design, cases, failures, Chance::from_logit(logit)) - alpha;
+    Some(Chance::from_logit(crossing(above)).yes)
+}
+
+/// Where an increasing function of the logit crosses zero. Each value costs a walk through the
+/// whole design, so the last digits come from false position (the Illinois rule), not from halving.
+fn crossing(increasing: impl Fn(f64) -> f64) -> f64 {
+    const LOGIT_MAX: f64 = 40.0;
+    const WIDTH_MIN: f64 = 1e-13;
+    const STEPS_MAX: u32 = 200;
+    let (mut low, mut high) = (-LOGIT_MAX, LOGIT_MAX);
+    let (mut at_low, mut at_high) = (increasing(low), increasing(high));
+    for step in 0..STEPS_MAX {
+        // Every third step halves, which keeps the worst case short.
+        let inside = if high - low > 1.0 || step % 3 == 0 || at_high <= at_low {
+            low + (high - low) / 2.0
+        } else {
+            low - at_low * (high - low) / (at_high - at_low)
+        };
+        if high - low <= WIDTH_MIN * high.abs().max(1.0) || inside <= low || inside >= high {
+            break;
+        }
+        let value = increasing(inside);
+        if value < 0.0 {
+            (low, at_low, at_high) = (inside, value, at_high / 2.0);
+        } else {
+            (high, at_high, at_low) = (inside, value, at_low / 2.0);
+        }
+    }
+    low + (high - low) / 2.0
 }
 
 /// The chance of a pass before `cases`, or at `cases` with at most `failures`.

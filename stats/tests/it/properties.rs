@@ -101,7 +101,9 @@ proptest! {
     /// The bounds of a capped mean enclose the sample mean and rise with every loss.
     #[test]
     fn capped_means_are_monotone(
-        losses in prop::collection::vec(0.0_f64..=1.0, 1..25), at in 0_usize..25, more in 0.0_f64..1.0,
+        losses in prop::collection::vec(0.0_f64..=1.0, 1..25),
+        at in 0_usize..25,
+        more in 0.0_f64..1.0,
     ) {
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         let before = CappedLosses::new(&losses, 1.0).unwrap().bounds(0.05);
