@@ -1,5 +1,7 @@
 //! The lab as a whole: real processes on loopback, real signals, bounded time.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod defects;
 mod faults;
 mod life;
