@@ -9,6 +9,8 @@ pub mod exit;
 pub mod fault;
 pub mod ids;
 pub mod journal;
+pub mod judge;
+
 pub mod load;
 pub mod plan;
 pub mod policy;

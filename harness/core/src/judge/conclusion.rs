@@ -1,0 +1,213 @@
+//! From the states of trials to a conclusion per expectation, all of them together: exact binomial
+//! tails, or the boundaries of the sequential design, and Holm's correction before a failure is
+//! named. The verdict and the decision to stop early are both read from here.
+
+use stats::decimal::{Decimal, Share};
+use stats::decision::{Claim as ShareClaim, Conclusion, Decision, Levels, State, Tally};
+use stats::multiplicity::{ClaimEvidence, MergeRules, merge};
+use stats::planning::levels_within;
+use stats::sequential::{
+    DESIGN_CASES_MAX, Design, Progress, Spending, Walk, lower_bound_after_pass,
+};
+use stats::validity::{decide_with_excluded, invalid_share};
+
+use crate::plan::{Claim, Expectation, Plan, StopRule, TrialMode};
+use crate::verdict::{Outcome, TrialState};
+
+/// The conclusion about one expectation, with what it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Concluded {
+    pub(super) outcome: Outcome,
+    /// The counted trials that it rests on; with early stopping those up to the stop.
+    pub(super) tally: Tally,
+    /// Trials that were excluded.
+    pub(super) excluded: u64,
+    /// Bounds and tails over the tally.
+    pub(super) decision: Decision,
+    pub(super) method: Method,
+    /// More trials were invalid than the plan accepts.
+    pub(super) too_many_invalid: bool,
+    /// Refuted on its own, but not among all expectations.
+    pub(super) spared: bool,
+}
+
+/// How it was concluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// All planned trials, exact binomial.
+    Fixed,
+    /// A look after every trial, exact spending.
+    Sequential {
+        /// Where the walk stands.
+        progress: Progress,
+        /// The declared maximum.
+        cases_max: u32,
+    },
+    /// Plain comparison.
+    Observed,
+}
+
+/// Concludes every expectation of the plan; `states` are those of its trials in the order of the
+/// run.
+pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded> {
+    let expectations = &plan.expectations;
+    let mut all: Vec<Concluded> = expectations
+        .iter()
+        .zip(states)
+        .map(|(expectation, states)| match (plan.trials.mode, plan.trials.stop) {
+            (TrialMode::Observed, _) => observed(plan, expectation, states),
+            (TrialMode::Inferred, StopRule::Fixed) => fixed(plan, expectation, states),
+            (TrialMode::Inferred, StopRule::Sequential) => sequential(plan, expectation, states),
+        })
+        .collect();
+    // One common level for all; a p value is scaled where an expectation has another one.
+    let common = Levels::FIVE_PERCENT;
+    let evidence: Vec<ClaimEvidence> = expectations
+        .iter()
+        .zip(&all)
+        .map(|(expectation, concluded)| {
+            let scaled = |p: f64| (p * common.pass / alpha(expectation.claim)).min(1.0);
+            let (p_pass, p_fail) = match (concluded.method, concluded.outcome) {
+                (Method::Fixed, _) if concluded.too_many_invalid => (1.0, 1.0),
+                (Method::Fixed, _) => {
+                    (scaled(concluded.decision.p_pass), scaled(concluded.decision.p_fail))
+                }
+                // Corrected inside its boundaries, or not a matter of chance at all.
+                (_, Outcome::Pass) => (0.0, 1.0),
+                (_, Outcome::Inconclusive) => (1.0, 1.0),
+                (_, Outcome::Fail) => (1.0, 0.0),
+            };
+            ClaimEvidence { p_pass, p_fail, never_violated: false }
+        })
+        .collect();
+    let rules = MergeRules { invalid_share_max: Decimal::ONE, levels: common };
+    let joint = merge(&evidence, Share { part: 0, whole: 0 }, &rules);
+    for (place, concluded) in all.iter_mut().enumerate() {
+        if concluded.outcome == Outcome::Fail && !joint.failed.contains(&place) {
+            concluded.outcome = Outcome::Inconclusive;
+            concluded.spared = true;
+        }
+    }
+    all
+}
+
+/// The accepted chance of a wrong end, one-sided.
+pub(super) fn alpha(claim: Claim) -> f64 {
+    inside(claim.confidence.complement().billionths())
+}
+
+/// The claim in the form of `stats`. A share of 0 or 1 is moved inside by a billionth: "in all
+/// incidents" fails with the first bad trial and is never proven.
+pub(super) fn share_of(claim: Claim) -> ShareClaim {
+    let alpha = alpha(claim);
+    let levels = Levels { pass: alpha, fail: alpha };
+    ShareClaim { share: inside(claim.in_at_least.billionths()), levels }
+}
+
+fn inside(billionths: u64) -> f64 {
+    billionths.clamp(1, 999_999_999) as f64 / 1e9
+}
+
+/// How many trials of the expectation's arms the plan runs.
+fn cases_max(plan: &Plan, expectation: &Expectation) -> u32 {
+    let planned = plan.trials.planned.iter();
+    let count = planned.filter(|trial| expectation.arms.contains(&trial.arm)).count();
+    u32::try_from(count).unwrap_or(u32::MAX).clamp(1, DESIGN_CASES_MAX)
+}
+
+/// The design of an expectation's early stopping: fail levels shared among all expectations.
+fn design(plan: &Plan, expectation: &Expectation) -> Design {
+    let mut claim = share_of(expectation.claim);
+    let claims = u32::try_from(plan.expectations.len()).unwrap_or(u32::MAX);
+    claim.levels = levels_within(claim.levels, claims);
+    Design::new(claim, cases_max(plan, expectation), Spending::Pocock)
+}
+
+fn counted(states: &[TrialState]) -> impl Iterator<Item = State> + '_ {
+    states.iter().filter_map(|state| match state {
+        TrialState::Ok => Some(State::Ok),
+        TrialState::Bad => Some(State::Bad),
+        TrialState::Ambiguous => Some(State::Ambiguous),
+        TrialState::Excluded => None,
+    })
+}
+
+fn excluded(states: &[TrialState]) -> u64 {
+    states.iter().filter(|state| **state == TrialState::Excluded).count() as u64
+}
+
+fn invalid_at_most(plan: &Plan) -> Decimal {
+    Decimal::from_billionths(plan.trials.invalid_at_most.billionths())
+}
+
+/// Whether a share is above the accepted one, by the rule of `stats`.
+fn too_many(plan: &Plan, tally: Tally, excluded: u64) -> bool {
+    let Share { part, whole } = invalid_share(tally, excluded);
+    !plan.trials.invalid_at_most.is_not_exceeded_by(part, whole)
+}
+
+fn outcome(conclusion: Conclusion) -> Outcome {
+    match conclusion {
+        Conclusion::Pass => Outcome::Pass,
+        Conclusion::Inconclusive => Outcome::Inconclusive,
+        Conclusion::Fail => Outcome::Fail,
+    }
+}
+
+fn fixed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
+    let tally: Tally = counted(states).collect();
+    let excluded = excluded(states);
+    let claim = share_of(expectation.claim);
+    let decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
+    Concluded {
+        outcome: outcome(decision.conclusion),
+        tally,
+        excluded,
+        decision,
+        method: Method::Fixed,
+        too_many_invalid: too_many(plan, tally, excluded),
+        spared: false,
+    }
+}
+
+fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
+    let design = design(plan, expectation);
+    let Walk { progress, tally, cases } = design.walk(counted(states));
+    let excluded = excluded(states);
+    let mut decision =
+        decide_with_excluded(tally, excluded, invalid_at_most(plan), share_of(expectation.claim));
+    let too_many_invalid = too_many(plan, tally, excluded);
+    if progress == Progress::Passed {
+        let failures = u32::try_from(tally.bad + tally.ambiguous).unwrap_or(u32::MAX);
+        let alpha = alpha(expectation.claim);
+        let lower = lower_bound_after_pass(&design, cases, failures, alpha);
+        decision.lower = lower.unwrap_or(decision.lower);
+    }
+    let reached = if too_many_invalid { Conclusion::Inconclusive } else { progress.conclusion() };
+    Concluded {
+        outcome: outcome(reached),
+        tally,
+        excluded,
+        decision,
+        method: Method::Sequential { progress, cases_max: design.cases_max() },
+        too_many_invalid,
+        spared: false,
+    }
+}
+
+fn observed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
+    let tally: Tally = counted(states).collect();
+    let excluded = excluded(states);
+    let claim = share_of(expectation.claim);
+    let decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
+    let too_many_invalid = too_many(plan, tally, excluded);
+    let outcome = if tally.bad > 0 {
+        Outcome::Fail
+    } else if tally.ok > 0 && tally.ambiguous == 0 && !too_many_invalid {
+        Outcome::Pass
+    } else {
+        Outcome::Inconclusive
+    };
+    let method = Method::Observed;
+    Concluded { outcome, tally, excluded, decision, method, too_many_invalid, spared: false }
+}

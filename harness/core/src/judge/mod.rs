@@ -1,0 +1,22 @@
+//! From plan and evidence to a verdict. No clock, no files; the same evidence gives the same words.
+//!
+//! Each trial is brought to a state per expectation (one file per assertion family), the states to
+//! a conclusion by the numbers of `stats`, the conclusions to a verdict. Nothing is computed here
+//! that `stats` computes.
+
+mod case;
+mod conclusion;
+mod detection;
+mod invariant;
+mod phrase;
+mod recovery;
+mod samples;
+mod sentence;
+mod slo;
+mod stop;
+mod traffic;
+mod verdict;
+mod words;
+
+pub use stop::{StopDecision, may_stop};
+pub use verdict::{judge, judge_with};

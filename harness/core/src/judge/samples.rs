@@ -1,0 +1,114 @@
+//! The samples of a trial in a stretch of time, summed up, and whether they can be trusted: none
+//! missing, the client awake, requests sent in time.
+
+use std::collections::BTreeMap;
+
+use super::case::{Case, Found};
+use super::traffic::expected;
+use crate::evidence::{Latencies, WindowEvidence};
+use crate::ids::RequestKind;
+use crate::load::WINDOW;
+use crate::plan::WindowRange;
+use crate::time::RunTime;
+use crate::units::{Duration, Quantile};
+
+/// With so many requests expected and none recorded something is broken: by chance it happens less
+/// than twice in a billion times.
+const EXPECTED_SURELY: f64 = 20.0;
+
+/// What was sent and answered in a stretch of time.
+#[derive(Debug)]
+pub(super) struct Sum {
+    /// Requests that were due.
+    pub(super) planned: u64,
+    /// Those that ended well.
+    pub(super) good: u64,
+    /// Latency of the good ones.
+    pub(super) latencies: Latencies,
+}
+
+/// Sums up one kind of requests, or all, over the windows that lie wholly in the range.
+pub(super) fn sum(
+    case: Case<'_>,
+    of: Option<&RequestKind>,
+    during: &WindowRange,
+    lag_max: Duration,
+) -> Result<Sum, Found> {
+    let (from, to) = case.range(during)?;
+    let windows = trusted(case, from, to, lag_max)?;
+    let kinds = || {
+        windows
+            .iter()
+            .flat_map(|window| &window.kinds)
+            .filter(|(kind, _)| of.is_none_or(|wanted| *kind == wanted))
+            .map(|(_, samples)| samples)
+    };
+    let sum = Sum {
+        planned: kinds().map(|samples| samples.planned).sum(),
+        good: kinds().map(|samples| samples.good).sum(),
+        latencies: Latencies::merged(kinds().map(|samples| &samples.latency_us)),
+    };
+    if sum.planned > 0 {
+        return Ok(sum);
+    }
+    let (first, last) = (&windows[0], &windows[windows.len() - 1]);
+    let awaited = expected(
+        &case.plan.load,
+        of,
+        WINDOW.times(u64::from(first.index)),
+        WINDOW.times(u64::from(last.index) + 1),
+    );
+    Err(if awaited >= EXPECTED_SURELY {
+        Found::ambiguous(format!("about {awaited:.0} requests were planned, none was recorded"))
+    } else {
+        Found::excluded(format!("no request was due in `{}`", during.text))
+    })
+}
+
+/// The windows that lie wholly between two times, at least one; `Err` when one is missing although
+/// requests were planned, when the client stood still, or when requests went out too late.
+pub(super) fn trusted(
+    case: Case<'_>,
+    from: RunTime,
+    to: RunTime,
+    lag_max: Duration,
+) -> Result<Vec<&WindowEvidence>, Found> {
+    let all = &case.trial.windows;
+    let Some(any) = all.first() else {
+        return Err(Found::ambiguous("there are no samples"));
+    };
+    let width = WINDOW.micros() * 1000;
+    let origin = any.start.nanos().saturating_sub(u64::from(any.index) * width);
+    let first = from.nanos().saturating_sub(origin).div_ceil(width);
+    let end = to.nanos().saturating_sub(origin) / width;
+    if first >= end {
+        return Err(Found::ambiguous("there is no whole window of samples between both ends"));
+    }
+    let inside: BTreeMap<u64, &WindowEvidence> =
+        all.iter().map(|window| (u64::from(window.index), window)).collect();
+    let missing = |index: &u64| {
+        !inside.contains_key(index)
+            && expected(&case.plan.load, None, WINDOW.times(*index), WINDOW.times(index + 1)) > 0.0
+    };
+    let gaps = (first..end).filter(missing).count();
+    if gaps > 0 {
+        let of = end - first;
+        return Err(Found::ambiguous(format!("{gaps} of {of} windows of samples are missing")));
+    }
+    let windows: Vec<&WindowEvidence> =
+        inside.range(first..end).map(|(_, window)| *window).collect();
+    if windows.is_empty() {
+        return Err(Found::excluded("no load was planned"));
+    }
+    let paused = windows.iter().filter(|window| window.paused).count();
+    if paused > 0 {
+        return Err(Found::ambiguous(format!("the client stood still in {paused} windows")));
+    }
+    let lag = Latencies::merged(windows.iter().map(|window| &window.lag_us));
+    match lag.quantile(Quantile::P99) {
+        Some(late) if late > lag_max => Err(Found::ambiguous(format!(
+            "requests were sent late: p99 {late}, at most {lag_max} is allowed"
+        ))),
+        Some(_) | None => Ok(windows),
+    }
+}

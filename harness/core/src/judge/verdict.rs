@@ -1,0 +1,271 @@
+//! The whole verdict: every expectation judged, trials counted, and one sentence for a stranger.
+
+use super::case::{Case, Found, Value};
+use super::conclusion::{Concluded, Method, conclude};
+use super::phrase::{Measure, phrase};
+use super::sentence::{self, Subject};
+use crate::event::Invalid;
+use crate::evidence::{Evidence, TrialEvidence};
+use crate::exit::{self, EndOfRun};
+use crate::plan::{Assertion, Expectation, Plan};
+use crate::verdict::{
+    Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, TrialJudgement, TrialState,
+    TrialSummary, Validity, Verdict,
+};
+
+/// Judges a run, finished or not.
+pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
+    let concluded = conclude(plan, &states(plan, evidence));
+    let judgements: Vec<Judgement> = plan
+        .expectations
+        .iter()
+        .zip(&concluded)
+        .map(|(expectation, concluded)| judgement(plan, evidence, expectation, concluded))
+        .collect();
+    let end = evidence.end.clone().unwrap_or_else(|| EndOfRun::Aborted {
+        because: "the journal breaks off: gameday itself was stopped".to_owned(),
+    });
+    let leftovers: Vec<Leftover> = evidence
+        .leftovers
+        .iter()
+        .map(|(trial, fault)| Leftover { trial: *trial, fault: fault.clone() })
+        .collect();
+    let outcome = merged(&judgements, &end);
+    Verdict {
+        format: FORMAT.to_owned(),
+        plan_sha256: plan.sha256(),
+        mode: plan.trials.mode,
+        outcome,
+        exit_code: exit_code(outcome, &end, &leftovers),
+        because: because(outcome, &end, &leftovers, &judgements),
+        end,
+        judgements,
+        trials: evidence
+            .trials
+            .iter()
+            .map(|trial| TrialSummary {
+                trial: trial.trial,
+                arm: trial.arm.clone(),
+                invalid: Case { plan, trial }.invalid().collect(),
+            })
+            .collect(),
+        validity: validity(plan, evidence),
+        leftovers,
+    }
+}
+
+/// Judges a run by other expectations than those it was planned with; the verdict carries the hash
+/// of the plan so changed.
+pub fn judge_with(plan: &Plan, expectations: Vec<Expectation>, evidence: &Evidence) -> Verdict {
+    judge(&Plan { expectations, ..plan.clone() }, evidence)
+}
+
+/// Per expectation the states of its trials, in the order of the run.
+pub(super) fn states(plan: &Plan, evidence: &Evidence) -> Vec<Vec<TrialState>> {
+    let of = |expectation: &Expectation| {
+        trials_of(evidence, expectation)
+            .map(|trial| Case { plan, trial }.judge(&expectation.assertion).0.state)
+            .collect()
+    };
+    plan.expectations.iter().map(of).collect()
+}
+
+fn trials_of<'a>(
+    evidence: &'a Evidence,
+    expectation: &'a Expectation,
+) -> impl Iterator<Item = &'a TrialEvidence> + 'a {
+    evidence.trials.iter().filter(|trial| expectation.arms.contains(&trial.arm))
+}
+
+fn judgement(
+    plan: &Plan,
+    evidence: &Evidence,
+    expectation: &Expectation,
+    concluded: &Concluded,
+) -> Judgement {
+    let (found, trials): (Vec<Found>, Vec<TrialJudgement>) = trials_of(evidence, expectation)
+        .map(|trial| Case { plan, trial }.judge(&expectation.assertion))
+        .unzip();
+    let mut counts = Counts::default();
+    for one in &found {
+        counts.add(one.state);
+    }
+    let values: Vec<Value> = found
+        .iter()
+        .filter(|one| matches!(one.state, TrialState::Ok | TrialState::Bad))
+        .map(|one| one.value)
+        .collect();
+    let phrase = phrase(&expectation.assertion);
+    let subject = Subject { plan, expectation, phrase: &phrase, concluded, values: &values };
+    let inferred = concluded.method != Method::Observed && concluded.tally.cases() > 0;
+    Judgement {
+        id: expectation.id.clone(),
+        family: expectation.assertion.key().to_owned(),
+        claim: sentence::claim(plan, expectation, concluded.method),
+        outcome: concluded.outcome,
+        because: sentence::because(&subject),
+        change: sentence::change(&subject),
+        counts,
+        share: inferred.then(|| estimate(concluded)),
+        method: sentence::method(concluded.method),
+        measured: measured(&phrase.measure, &values),
+        trials,
+        placebo: placebo(plan, evidence, expectation),
+        p_pass: inferred.then_some(concluded.decision.p_pass),
+        p_fail: inferred.then_some(concluded.decision.p_fail),
+        condition: phrase.condition,
+    }
+}
+
+fn estimate(concluded: &Concluded) -> Estimate {
+    let value = concluded.tally.surely_ok().ratio().unwrap_or(0.0);
+    Estimate { value, lower: concluded.decision.lower, upper: concluded.decision.upper }
+}
+
+/// Median by nearest rank and worst of the measured values; endless ones stand above all.
+fn measured(measure: &Measure, values: &[Value]) -> Option<Measured> {
+    let mut sorted: Vec<f64> = values
+        .iter()
+        .filter_map(|value| match value {
+            Value::At(value) => Some(*value),
+            Value::Beyond(_) | Value::Endless => Some(f64::INFINITY),
+            Value::None => None,
+        })
+        .collect();
+    sorted.sort_by(f64::total_cmp);
+    if !measure.bound_is_upper {
+        sorted.reverse();
+    }
+    let worst = *sorted.last()?;
+    let median = sorted[(sorted.len() - 1) / 2];
+    let censored = sorted.iter().filter(|value| value.is_infinite()).count();
+    let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+    Some(Measured {
+        name: measure.name.clone(),
+        unit: measure.unit.name().to_owned(),
+        bound: measure.bound,
+        bound_is_upper: measure.bound_is_upper,
+        median: finite(median),
+        worst: finite(worst),
+        censored: u32::try_from(censored).unwrap_or(u32::MAX),
+    })
+}
+
+/// The same condition in the placebo trials: what it looks like when nothing is wrong.
+fn placebo(plan: &Plan, evidence: &Evidence, expectation: &Expectation) -> Option<Counts> {
+    match &expectation.assertion {
+        Assertion::SuccessRate { .. }
+        | Assertion::Latency { .. }
+        | Assertion::Quiet { .. }
+        | Assertion::Invariant { .. } => {}
+        Assertion::Detection { .. } | Assertion::Recovery { .. } => return None,
+    }
+    let mut counts = Counts::default();
+    let others = evidence
+        .trials
+        .iter()
+        .map(|trial| Case { plan, trial })
+        .filter(|case| case.is_placebo() && !expectation.arms.contains(&case.trial.arm));
+    let mut any = false;
+    for case in others {
+        any = true;
+        counts.add(case.judge(&expectation.assertion).0.state);
+    }
+    any.then_some(counts)
+}
+
+/// The worst outcome; a run that did not complete passes nothing, nor does one that judged nothing.
+fn merged(judgements: &[Judgement], end: &EndOfRun) -> Outcome {
+    let worst = judgements.iter().map(|judgement| judgement.outcome).max();
+    let least = match end {
+        EndOfRun::Completed => Outcome::Pass,
+        EndOfRun::Aborted { .. } | EndOfRun::Refused { .. } | EndOfRun::Errored { .. } => {
+            Outcome::Inconclusive
+        }
+    };
+    worst.unwrap_or(Outcome::Inconclusive).max(least)
+}
+
+/// Highest first: leftovers, bug, refused, aborted, fail, inconclusive, pass.
+fn exit_code(outcome: Outcome, end: &EndOfRun, leftovers: &[Leftover]) -> u8 {
+    if !leftovers.is_empty() {
+        return exit::LEFTOVERS;
+    }
+    match end {
+        EndOfRun::Errored { .. } => exit::BUG,
+        EndOfRun::Refused { .. } => exit::REFUSED,
+        EndOfRun::Aborted { .. } => exit::ABORTED,
+        EndOfRun::Completed => match outcome {
+            Outcome::Pass => exit::PASS,
+            Outcome::Inconclusive => exit::INCONCLUSIVE,
+            Outcome::Fail => exit::FAIL,
+        },
+    }
+}
+
+fn because(
+    outcome: Outcome,
+    end: &EndOfRun,
+    leftovers: &[Leftover],
+    judgements: &[Judgement],
+) -> String {
+    if let Some(Leftover { trial, fault }) = leftovers.first() {
+        let more = match leftovers.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        return format!(
+            "{fault} of trial {trial}{more} is not proven to be put back: a person is needed"
+        );
+    }
+    match end {
+        EndOfRun::Errored { because } => return format!("the run ended by an error: {because}"),
+        EndOfRun::Refused { because } => return format!("nothing was started: {because}"),
+        EndOfRun::Aborted { because } => {
+            return format!("the run was aborted and everything was put back: {because}");
+        }
+        EndOfRun::Completed => {}
+    }
+    let of = |wanted| judgements.iter().filter(move |judgement| judgement.outcome == wanted);
+    let first = |wanted, what: &str| {
+        let Some(judgement) = of(wanted).next() else { return String::new() };
+        let more = match of(wanted).count() {
+            1 => String::new(),
+            count => format!(", and {} more {what}", count - 1),
+        };
+        format!("{} {what}{more}: {}", judgement.id, judgement.because)
+    };
+    match (outcome, judgements) {
+        (_, []) => "the plan expects nothing, so nothing was judged".to_owned(),
+        (Outcome::Fail, _) => first(Outcome::Fail, "failed"),
+        (Outcome::Inconclusive, _) => {
+            format!("nothing failed, but {}", first(Outcome::Inconclusive, "is not settled"))
+        }
+        (Outcome::Pass, [only]) => format!("{} passed: {}", only.id, only.because),
+        (Outcome::Pass, all) => {
+            let count = all.len();
+            let weakest = all.iter().max_by(|one, other| {
+                let p = |judgement: &Judgement| judgement.p_pass.unwrap_or(0.0);
+                p(one).total_cmp(&p(other))
+            });
+            let weakest = weakest.map_or("", |judgement| judgement.because.as_str());
+            format!("all {count} expectations passed; the one with the least to spare: {weakest}")
+        }
+    }
+}
+
+fn validity(plan: &Plan, evidence: &Evidence) -> Validity {
+    let mut validity = Validity::default();
+    for trial in &evidence.trials {
+        let invalid: Vec<Invalid> = Case { plan, trial }.invalid().collect();
+        if invalid.is_empty() {
+            validity.valid += 1;
+        } else {
+            validity.invalid += 1;
+        }
+        for invalid in invalid {
+            *validity.reasons.entry(invalid.reason).or_default() += 1;
+        }
+    }
+    validity
+}
