@@ -176,13 +176,12 @@ pub fn predictive_value(rates: Rates, prevalence: f64) -> Option<f64> {
 }
 
 /// The exact bounds of a rate of events per unit of `exposure`, each at level `alpha` (Garwood
-/// 1936): false actions per hour of watching.
-///
-/// # Panics
-/// If the exposure is not above zero.
-pub fn rate_bounds(events: u64, exposure: f64, alpha: f64) -> Bounds {
+/// 1936): false actions per hour of watching. `None` without exposure.
+pub fn rate_bounds(events: u64, exposure: f64, alpha: f64) -> Option<Bounds> {
     assert_level(alpha);
-    assert!(exposure > 0.0, "a rate needs an exposure above zero");
+    if exposure.is_nan() || exposure <= 0.0 {
+        return None;
+    }
     let solve = |increasing: &dyn Fn(f64) -> f64| {
         const LN_MEAN_MAX: f64 = 60.0;
         bisect([-LN_MEAN_MAX, LN_MEAN_MAX], |ln_mean: f64| increasing(ln_mean.exp())).exp()
@@ -192,7 +191,7 @@ pub fn rate_bounds(events: u64, exposure: f64, alpha: f64) -> Bounds {
         None => 0.0,
         Some(fewer) => solve(&|mean| poisson_above(fewer, mean) - alpha),
     };
-    Bounds { lower: lower / exposure, upper: upper / exposure }
+    Some(Bounds { lower: lower / exposure, upper: upper / exposure })
 }
 
 /// The logarithm of the Poisson probability of a count.
@@ -289,16 +288,17 @@ mod tests {
     #[test]
     fn rates_of_rare_events() {
         for (events, expected) in [(0, 3.00), (1, 4.74), (2, 6.30), (3, 7.75)] {
-            let upper = rate_bounds(events, 1.0, 0.05).upper;
+            let upper = rate_bounds(events, 1.0, 0.05).unwrap().upper;
             assert!((upper - expected).abs() < 5e-3, "{events}: {upper}");
         }
-        let large = rate_bounds(100_000, 1.0, 0.05);
+        let large = rate_bounds(100_000, 1.0, 0.05).unwrap();
         assert!(large.lower < 1e5 && large.upper > 1e5 && large.upper - large.lower < 1100.0);
+        assert_eq!(rate_bounds(0, 0.0, 0.05), None);
         for mean in [0.1, 1.0, 4.0, 11.0] {
             let (mut above, mut below) = (0.0, 0.0);
             for events in 0..80_u64 {
                 let weight = ln_poisson_mass(events as f64, mean).exp();
-                let found = rate_bounds(events, 1.0, 0.05);
+                let found = rate_bounds(events, 1.0, 0.05).unwrap();
                 above += if found.lower > mean { weight } else { 0.0 };
                 below += if found.upper < mean { weight } else { 0.0 };
             }

@@ -101,6 +101,13 @@ pub const ORDERS_EXACT_VALUES_MAX: usize = 8;
 /// Random orders that are drawn when there are too many to enumerate.
 pub const ORDERS_DRAWN: u32 = 9_999;
 
+/// A p of [`lag_one`] below this deserves a warning.
+pub const LAG_ONE_WARNS_BELOW: f64 = 0.05;
+
+/// A p of [`lag_one`] below this turns a pass into no conclusion: at such a dependence one false
+/// claim in five passes instead of one in twenty.
+pub const LAG_ONE_FORBIDS_BELOW: f64 = 0.01;
+
 /// A permutation test of resemblance between neighbours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LagOne {
@@ -114,8 +121,8 @@ pub struct LagOne {
 /// Tests whether each value resembles the one before it, in the order of the run. `None` for fewer
 /// than three values, where there is no order to speak of.
 ///
-/// A small p warns (below 0.05) or forbids a pass (below 0.01): cases that carry over into the next
-/// are not exchangeable.
+/// A small p warns (below [`LAG_ONE_WARNS_BELOW`]) or forbids a pass (below
+/// [`LAG_ONE_FORBIDS_BELOW`]): cases that carry over into the next are not exchangeable.
 pub fn lag_one(values: &[f64], seed: u64) -> Option<LagOne> {
     if values.len() < 3 {
         return None;

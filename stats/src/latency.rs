@@ -2,8 +2,8 @@
 //! how it is bounded over cases.
 //!
 //! Nothing is interpolated and no quantiles are averaged. What was never answered (errors,
-//! timeouts, requests that were due and not sent) stands above every threshold. A bucket that encloses the
-//! threshold is not split: where it decides, the answer is ambiguous.
+//! timeouts, requests that were due and not sent) stands above every threshold. A bucket that
+//! encloses the threshold is not split: where it decides, the answer is ambiguous.
 
 use crate::binomial;
 use crate::decimal::{Decimal, Share};

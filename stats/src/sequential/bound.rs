@@ -102,6 +102,31 @@ mod tests {
         assert_eq!(lower_bound_after_pass(&design, 56, 0, 0.05), None);
     }
 
+    /// The bound exceeds the truth with probability at most its level, summed over every way to
+    /// pass.
+    #[test]
+    fn the_bound_covers_the_truth() {
+        let design = design(60);
+        let mut bounds = std::collections::BTreeMap::new();
+        for truth in [0.7, 0.8, 0.85, 0.9, 0.97] {
+            let mut missed = 0.0;
+            let mut reach = vec![1.0];
+            for cases in 1..=60 {
+                reach.push(0.0);
+                step(&mut reach, 0, Chance::new(truth));
+                let Some(most) = design.pass_failures_max(cases) else { continue };
+                for failures in 0..=most {
+                    let chance = std::mem::take(&mut reach[failures as usize]);
+                    let bound = *bounds.entry((cases, failures)).or_insert_with(|| {
+                        lower_bound_after_pass(&design, cases, failures, 0.05).unwrap()
+                    });
+                    missed += if bound > truth { chance } else { 0.0 };
+                }
+            }
+            assert!(missed <= 0.05 + 1e-9, "{truth}: {missed}");
+        }
+    }
+
     /// Every pass supports at least the claim itself.
     #[test]
     fn the_bound_is_never_below_the_claim() {

@@ -82,7 +82,7 @@ fn poisson_rate_bounds(value: &Value) -> Value {
         alpha: f64,
     }
     let Input { events, exposure, alpha } = input(value);
-    let Bounds { lower, upper } = rate_bounds(events, exposure, alpha);
+    let Bounds { lower, upper } = rate_bounds(events, exposure, alpha).expect("some exposure");
     json!({"lower": lower, "upper": upper})
 }
 

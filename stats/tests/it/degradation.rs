@@ -40,7 +40,7 @@ fn signed_ranks(value: &Value) -> Value {
         margin: f64,
     }
     let Input { d, margin } = input(value);
-    let found = signed_rank(&d, margin);
+    let found = signed_rank(&d, margin).expect("few differences");
     json!({
         "n_nonzero": found.nonzero,
         "w_plus": found.rank_sum_above,
