@@ -105,7 +105,8 @@ pub fn shift_one_sample(differences: &[f64], alpha: f64) -> Option<Shift> {
 }
 
 /// How far the first sample lies above the second: the median of all differences, with bounds at
-/// level `alpha`. `None` without values in either or with more than [`TWO_SAMPLE_VALUES_MAX`] in one.
+/// level `alpha`. `None` without values in either or with more than [`TWO_SAMPLE_VALUES_MAX`] in
+/// one.
 pub fn shift_two_samples(first: &[f64], second: &[f64], alpha: f64) -> Option<Shift> {
     if first.len().max(second.len()) > TWO_SAMPLE_VALUES_MAX {
         return None;
