@@ -1,1 +1,32 @@
-//! Being laid out.
+//! Load drivers: planned requests, sent when they are due, measured from when they were due.
+//!
+//! [`HttpDriver`] is the open loop over HTTP. It keeps no record per request, decides nothing
+//! about the system under test, and says of itself how late it was.
+
+mod desk;
+mod draw;
+mod http;
+mod lane;
+mod latencies;
+mod merge;
+mod mix;
+#[cfg(test)]
+mod plans;
+mod ranges;
+mod recorder;
+mod request;
+mod schedule;
+mod search;
+mod session;
+mod target;
+mod template;
+mod timer;
+mod transport;
+mod worker;
+
+pub use http::HttpDriver;
+pub use schedule::Schedule;
+pub use template::TemplateError;
+
+/// The name of the open-loop driver in errors.
+const DRIVER: &str = "the HTTP driver";

@@ -1,0 +1,202 @@
+//! The load driver for HTTP: starts the workers, puts their parts together, ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread::JoinHandle;
+
+use harness_core::load::{LoadDriver, LoadError, LoadJob, LoadSummary, SampleSink, Stop};
+use harness_core::system::BoxFuture;
+use harness_core::time::Clock;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{mpsc, watch};
+
+use crate::merge::Merger;
+use crate::mix::Share;
+use crate::request::{Requests, Sender};
+use crate::target::{Protocol, Target};
+use crate::timer::Timeline;
+use crate::worker::{Report, WorkerSetup, run_worker};
+
+/// Reports of all workers that may wait for the receiver; beyond it windows stay open a little
+/// longer.
+const REPORTS_MAX: usize = 1024;
+/// Workers beyond this gain nothing on any machine that we know.
+const WORKERS_MAX: u32 = 256;
+
+/// Sends planned requests over HTTP/1.1 or HTTP/2, plain or TLS, in an open loop.
+#[derive(Clone)]
+pub struct HttpDriver {
+    clock: Arc<dyn Clock>,
+    roots: Vec<CertificateDer<'static>>,
+}
+
+impl HttpDriver {
+    /// A driver whose times are those of the run's clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, roots: Vec::new() }
+    }
+
+    /// The same, which trusts these certificates (DER) beside the machine's own roots.
+    pub fn trusting(mut self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.roots.extend(roots.into_iter().map(CertificateDer::from));
+        self
+    }
+
+    async fn drive(
+        &self,
+        job: LoadJob<'_>,
+        out: &dyn SampleSink,
+        stop: &dyn Stop,
+    ) -> Result<LoadSummary, LoadError> {
+        check(&job)?;
+        let protocol = if job.plan.http2 { Protocol::Http2 } else { Protocol::Http1 };
+        let target = Target::new(job.target, protocol, &self.roots).await?;
+        let sender = Sender {
+            run: job.run,
+            trial: job.trial,
+            arm: job.arm,
+            id_prefix: job.id_prefix,
+            seed: job.seed,
+        };
+        let requests = Arc::new(Requests::new(job.plan, &target, sender)?);
+        let timeline = Timeline::new(&*self.clock);
+        let workers = job.plan.workers.min(job.plan.connections_max).clamp(1, WORKERS_MAX);
+        let mut merger = Merger::new(job.trial, job.from, requests.kinds(), workers as usize);
+        let mut crew = Crew::start(&job, workers, timeline, &target, &requests)?;
+        crew.listen(&mut merger, out, stop).await?;
+        crew.join();
+        while let Some(window) = merger.rest_of_windows() {
+            out.window(window);
+        }
+        Ok(merger.summary(timeline.now_ns().saturating_sub(job.from.nanos())))
+    }
+}
+
+impl LoadDriver for HttpDriver {
+    fn run<'a>(
+        &'a self,
+        job: LoadJob<'a>,
+        out: &'a dyn SampleSink,
+        stop: &'a dyn Stop,
+    ) -> BoxFuture<'a, Result<LoadSummary, LoadError>> {
+        Box::pin(self.drive(job, out, stop))
+    }
+}
+
+/// What the types of the plan do not rule out.
+fn check(job: &LoadJob<'_>) -> Result<(), LoadError> {
+    let plan = job.plan;
+    let problem = if plan.mix.is_empty() {
+        "a mix without requests"
+    } else if plan.connections_max == 0 || plan.in_flight_max == 0 {
+        "requests without a connection or a place in flight"
+    } else if plan.timeout.micros() == 0 {
+        "requests without any time"
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::Unsupported { driver: crate::DRIVER, what: problem.to_owned() })
+}
+
+/// The workers of one job. Dropping it stops them.
+struct Crew {
+    stop: watch::Sender<bool>,
+    reports: mpsc::Receiver<Report>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Crew {
+    fn start(
+        job: &LoadJob<'_>,
+        workers: u32,
+        timeline: Timeline,
+        target: &Target,
+        requests: &Arc<Requests>,
+    ) -> Result<Self, LoadError> {
+        let (stop, stopped) = watch::channel(false);
+        let (told, reports) = mpsc::channel(REPORTS_MAX);
+        let plan = Arc::new(job.plan.clone());
+        let in_flight = Arc::new(AtomicU32::new(0));
+        let mut crew = Self { stop, reports, threads: Vec::new() };
+        for worker in 0..workers {
+            let setup = WorkerSetup {
+                share: Share { worker, workers },
+                timeline,
+                from_ns: job.from.nanos(),
+                until_ns: job.until.nanos(),
+                plan: plan.clone(),
+                seed: job.seed,
+                target: target.clone(),
+                requests: requests.clone(),
+                in_flight: in_flight.clone(),
+                stop: stopped.clone(),
+                reports: told.clone(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("load-{worker}"))
+                .spawn(move || run_worker(setup));
+            let thread = thread.map_err(|error| LoadError::Machine {
+                action: "start a thread for the load",
+                why: error.to_string(),
+            })?;
+            crew.threads.push(thread);
+        }
+        Ok(crew)
+    }
+
+    /// Hands on what the workers tell, until all have ended.
+    async fn listen(
+        &mut self,
+        merger: &mut Merger,
+        out: &dyn SampleSink,
+        stop: &dyn Stop,
+    ) -> Result<(), LoadError> {
+        let mut stopped = std::pin::pin!(stop.stopped());
+        let mut stopping = false;
+        loop {
+            // Receiving is cancel-safe, and the stop is asked for once.
+            let report = tokio::select! {
+                biased;
+                () = &mut stopped, if !stopping => {
+                    stopping = true;
+                    self.stop.send_replace(true);
+                    continue;
+                }
+                report = self.reports.recv() => report,
+            };
+            match report {
+                Some(Report::Window(index, part)) => {
+                    merger.window(index, part);
+                    while let Some(window) = merger.next_window() {
+                        out.window(window);
+                    }
+                }
+                Some(Report::Tick(index, part)) => {
+                    merger.tick(index, part);
+                    while let Some(tick) = merger.next_tick() {
+                        out.tick(tick);
+                    }
+                }
+                Some(Report::Pause(from, to)) => merger.pause(from, to),
+                Some(Report::Ended(end)) => merger.ended(end),
+                Some(Report::Failed(error)) => return Err(error),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes the threads back, which have told everything. A panic in one of them goes on here.
+    fn join(mut self) {
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}

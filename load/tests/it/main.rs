@@ -1,0 +1,6 @@
+//! The load engine against real sockets on loopback: targets that behave, and targets that do not.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod basics;
+mod support;
