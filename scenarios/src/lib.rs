@@ -1,1 +1,27 @@
-//! Being laid out.
+//! The scenario language: from a text to a plan, with every complaint at its place.
+//!
+//! Pure: reads no file, asks no clock, draws no randomness of its own. Starts nothing.
+
+mod ast;
+pub mod catalogue;
+mod check;
+pub mod codes;
+mod expectations;
+mod findings;
+mod node;
+mod plan;
+mod read;
+mod render;
+mod schema;
+mod source;
+pub mod starter;
+mod vars;
+
+pub use check::{CheckInput, PlanInput, Scenario, check, plan, warnings};
+pub use expectations::expectations;
+pub use findings::FINDINGS_MAX;
+pub use plan::{JITTER_MAX, SEED_DEFAULT, SPARE_PERCENT};
+pub use render::render;
+pub use schema::schema;
+pub use source::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
+pub use vars::{PARAMS_MAX, VALUE_BYTES_MAX};

@@ -1,0 +1,37 @@
+//! The scenarios that come with the tool, by name.
+
+/// A scenario that comes with the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// `metadata.name`, and what `gameday run NAME` understands.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+macro_rules! entries {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Entry {
+            name: $name,
+            text: include_str!(concat!("../catalogue/", $name, ".yaml")),
+        }),+]
+    };
+}
+
+/// All of them, in the order of their names.
+const ALL: &[Entry] = entries!(
+    "checkout-pod-kill",
+    "payments-outage",
+    "payments-outage-guarded",
+    "payments-slow",
+);
+
+/// All of them, in the order of their names.
+pub fn all() -> &'static [Entry] {
+    ALL
+}
+
+/// The one of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    ALL.iter().find(|entry| entry.name == name)
+}

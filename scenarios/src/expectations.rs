@@ -1,0 +1,74 @@
+//! Expectations from a file of their own, for judging a stored run again: `expect: [...]` alone, or
+//! a whole scenario of which only `spec.expect` is read.
+
+use harness_core::diag::{Diagnostic, Span};
+use harness_core::plan::{Expectation, Plan};
+
+use crate::ast;
+use crate::check::only_document;
+use crate::codes;
+use crate::findings::{Finding, Findings};
+use crate::node::Node;
+use crate::plan::expectations_for;
+use crate::read::{Fields, Section};
+use crate::{source, vars};
+
+const ALONE: Section = Section { name: "a file of expectations", keys: &["expect"], kinds: &[] };
+
+/// Reads expectations and resolves them against a plan that was run: its faults, arms, requests
+/// and phases. Warnings do not refuse.
+pub fn expectations(
+    file_name: &str,
+    text: &str,
+    plan: &Plan,
+) -> Result<Vec<Expectation>, Vec<Diagnostic>> {
+    let mut findings = Findings::default();
+    let read = read(file_name, text, plan, &mut findings);
+    match read {
+        Some(expectations) if !findings.has_errors() => Ok(expectations),
+        _ => Err(findings.into_sorted()),
+    }
+}
+
+fn read(
+    file_name: &str,
+    text: &str,
+    plan: &Plan,
+    findings: &mut Findings,
+) -> Option<Vec<Expectation>> {
+    let documents = source::documents(text, findings);
+    let mut document = only_document(file_name, documents, findings)?;
+    let (node, place) = if document.entry("expect").is_some() {
+        Fields::read(&document, document.span, &ALONE, findings)?;
+        whole_expect(&document)?
+    } else {
+        let used = params(&document, plan);
+        vars::apply(&mut document, &used, findings);
+        let spec = document.entry("spec").map(|entry| entry.node.clone());
+        let found = spec.as_ref().and_then(whole_expect);
+        if found.is_none() {
+            findings.push(
+                Finding::error(codes::MISSING_KEY, Span::default(), "there is no `expect` here")
+                    .hint("write `expect:` and a list, or give a whole scenario"),
+            );
+        }
+        found?
+    };
+    let stated = ast::read_expect(&node, place, findings);
+    Some(expectations_for(plan, &stated, findings))
+}
+
+fn whole_expect(node: &Node) -> Option<(Node, Span)> {
+    node.entry("expect").map(|entry| (entry.node.clone(), entry.key.span))
+}
+
+/// The run's own parameters, as far as this scenario declares them.
+fn params(document: &Node, plan: &Plan) -> Vec<(String, String)> {
+    let declared = document.entry("spec").and_then(|spec| spec.node.entry("params"));
+    plan.scenario
+        .params
+        .iter()
+        .filter(|(name, _)| declared.is_some_and(|params| params.node.entry(name).is_some()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}

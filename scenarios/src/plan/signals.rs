@@ -1,0 +1,149 @@
+//! Signals with their defaults. A lab always has `alerts` and `actions`.
+
+use harness_core::ids::{EdgeName, SignalId};
+use harness_core::plan::{Plan, SignalPlan, SourcePlan, SystemPlan};
+use harness_core::topology::Topology;
+use harness_core::units::Duration;
+
+use crate::ast::{SignalSource, Spec};
+use crate::codes;
+use crate::findings::{Finding, Findings, did_you_mean};
+use crate::node::Spanned;
+
+const PROBE_EVERY: Duration = Duration::from_millis(250);
+const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(1);
+const PROBE_PATH: &str = "/healthz";
+const ACTIONS_EVERY: Duration = Duration::from_millis(250);
+
+/// What the scenario's signals are.
+pub(super) struct Signals {
+    /// In the order of the scenario, then those that are always there.
+    pub(super) plans: Vec<SignalPlan>,
+    /// All names, also of signals that cannot be read.
+    names: Vec<String>,
+}
+
+impl Signals {
+    /// The signals of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let names = plan.signals.iter().map(|signal| signal.id.to_string()).collect();
+        Self { plans: plan.signals.clone(), names }
+    }
+
+    /// The probe of this name, and its period.
+    pub(super) fn probe_period(&self, id: &SignalId) -> Option<Duration> {
+        self.plans.iter().find(|plan| &plan.id == id).and_then(|plan| match plan.source {
+            SourcePlan::Probe { every, .. } => Some(every),
+            SourcePlan::Alerts {} | SourcePlan::Actions { .. } => None,
+        })
+    }
+
+    /// Whether alerts are received.
+    pub(super) fn has_alerts(&self) -> bool {
+        self.plans.iter().any(|plan| matches!(plan.source, SourcePlan::Alerts {}))
+    }
+
+    /// All probes.
+    pub(super) fn probes(&self) -> impl Iterator<Item = SignalId> {
+        let probes =
+            self.plans.iter().filter(|plan| matches!(plan.source, SourcePlan::Probe { .. }));
+        probes.map(|plan| plan.id.clone())
+    }
+
+    /// The probe that a name stands for; tells when there is none.
+    pub(super) fn find_probe(
+        &self,
+        name: &Spanned<String>,
+        findings: &mut Findings,
+    ) -> Option<SignalId> {
+        let id = SignalId::new(&name.value);
+        if self.probe_period(&id).is_some() {
+            return Some(id);
+        }
+        let probes: Vec<SignalId> = self.probes().collect();
+        let message = if self.names.contains(&name.value) {
+            if !self.plans.iter().any(|plan| plan.id == id) {
+                return None;
+            }
+            format!("`{}` is not a probe", name.value)
+        } else {
+            format!("there is no signal `{}`", name.value)
+        };
+        let hint = match did_you_mean(&name.value, probes.iter().map(SignalId::as_str)) {
+            hint if hint.is_empty() => {
+                format!("declare it under `signals: {{{}: {{probe: ...}}}}`", name.value)
+            }
+            hint => hint,
+        };
+        findings.push(Finding::error(codes::UNKNOWN_REFERENCE, name.span, message).hint(hint));
+        None
+    }
+}
+
+pub(super) fn lower(
+    spec: &Spec,
+    topology: Option<&Topology>,
+    system: Option<&SystemPlan>,
+    findings: &mut Findings,
+) -> Signals {
+    let mut plans = Vec::new();
+    for signal in &spec.signals {
+        let source = match &signal.source {
+            None => continue,
+            Some(SignalSource::Alerts) => SourcePlan::Alerts {},
+            Some(SignalSource::Actions { every }) => SourcePlan::Actions {
+                every: every.as_ref().map_or(ACTIONS_EVERY, |every| every.value),
+            },
+            Some(SignalSource::Probe { edge, every, path, timeout }) => {
+                let every = every.as_ref().map_or(PROBE_EVERY, |every| every.value);
+                let default = every.min(PROBE_TIMEOUT_MAX);
+                SourcePlan::Probe {
+                    edge: edge.as_ref().and_then(|edge| find_edge(edge, topology, findings)),
+                    path: path.as_ref().map_or(PROBE_PATH, |path| &path.value).to_owned(),
+                    every,
+                    timeout: timeout.as_ref().map_or(default, |timeout| timeout.value),
+                }
+            }
+        };
+        plans.push(SignalPlan { id: SignalId::new(&signal.name.value), source });
+    }
+    let mut names: Vec<String> =
+        spec.signals.iter().map(|signal| signal.name.value.clone()).collect();
+    if system.is_some_and(|system| system.kind == "lab") {
+        let always = [
+            ("alerts", SourcePlan::Alerts {}),
+            ("actions", SourcePlan::Actions { every: ACTIONS_EVERY }),
+        ];
+        for (name, source) in always {
+            let same = std::mem::discriminant(&source);
+            let there = plans.iter().any(|plan| std::mem::discriminant(&plan.source) == same);
+            if !there && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+                plans.push(SignalPlan { id: SignalId::new(name), source });
+            }
+        }
+    }
+    Signals { plans, names }
+}
+
+fn find_edge(
+    name: &Spanned<String>,
+    topology: Option<&Topology>,
+    findings: &mut Findings,
+) -> Option<EdgeName> {
+    let edge = EdgeName::new(&name.value);
+    let topology = topology?;
+    if topology.edge(&edge).is_some() {
+        return Some(edge);
+    }
+    let known = topology.edges.iter().map(|edge| edge.name.as_str());
+    findings.push(
+        Finding::error(
+            codes::UNKNOWN_TARGET,
+            name.span,
+            format!("there is no edge `{}`", name.value),
+        )
+        .hint(did_you_mean(&name.value, known)),
+    );
+    None
+}

@@ -1,0 +1,242 @@
+//! A small world to check scenarios against: the lab's declared topology, and kinds of faults that
+//! have the real specifications and never inject anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use harness_core::fault::{
+    BlastRadius, Capability, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Registry,
+    Requirement, Reverted, Reversibility, Sighting, Witness,
+};
+use harness_core::ids::{EdgeName, ServiceName};
+use harness_core::system::{BoxFuture, DefectKind, SystemKind};
+use harness_core::topology::{Edge, Instance, Service, Topology};
+use harness_core::units::{Duration, Ratio};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Outage {
+    edge: EdgeName,
+    mode: Mode,
+    #[serde(default = "unavailable")]
+    status: u16,
+}
+
+fn unavailable() -> u16 {
+    503
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum Mode {
+    Refuse,
+    Reset,
+    Blackhole,
+    Status,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Latency {
+    edge: EdgeName,
+    delay: Duration,
+    #[serde(default)]
+    jitter: Duration,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Kill {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn on_edge(edge: &EdgeName, topology: &Topology) -> Result<BlastRadius, FaultError> {
+    let found = topology.edge(edge).ok_or(FaultError::NoTarget { target: edge.to_string() })?;
+    Ok(BlastRadius { edges: vec![found.name.to_string()], ..BlastRadius::default() })
+}
+
+fn on_service(spec: &Kill, topology: &Topology) -> Result<BlastRadius, FaultError> {
+    let service = topology
+        .service(&spec.service)
+        .ok_or(FaultError::NoTarget { target: spec.service.to_string() })?;
+    let total = service.instances.len() as u64;
+    let count = u64::from(spec.count).min(total);
+    let names = service.instances.iter().take(usize::try_from(count).unwrap());
+    Ok(BlastRadius {
+        instances: names.map(|i| format!("{}/{}", service.name, i.name)).collect(),
+        share: Some(Ratio::from_billionths(count * 1_000_000_000 / total)),
+        edges: Vec::new(),
+    })
+}
+
+macro_rules! harmless {
+    ($name:ident, $spec:ty, $kind:literal, $how:ident, $mechanism:literal, $radius:expr) => {
+        struct $name;
+
+        impl Injector for $name {
+            const KIND: &'static str = $kind;
+            const SUMMARY: &'static str = "a fault that only tests plan";
+            const REVERSIBILITY: Reversibility = Reversibility::$how;
+            type Spec = $spec;
+            type Undo = ();
+
+            fn blast_radius(s: &$spec, topology: &Topology) -> Result<BlastRadius, FaultError> {
+                let radius: fn(&$spec, &Topology) -> Result<BlastRadius, FaultError> = $radius;
+                radius(s, topology)
+            }
+
+            fn mechanism(_: &$spec) -> String {
+                $mechanism.to_owned()
+            }
+
+            async fn arm(&self, _: &Cx<'_>, _: &$spec) -> Result<(), FaultError> {
+                Ok(())
+            }
+
+            async fn inject(
+                &self,
+                _: &Cx<'_>,
+                _: &$spec,
+                (): &(),
+            ) -> Result<Option<()>, FaultError> {
+                Ok(None)
+            }
+
+            async fn verify(&self, _: &Cx<'_>, _: &$spec, (): &()) -> Result<Effect, FaultError> {
+                Ok(Effect::Absent)
+            }
+
+            async fn revert(&self, _: &Cx<'_>, (): &()) -> Result<Reverted, FaultError> {
+                Ok(Reverted::WasClean)
+            }
+        }
+    };
+}
+
+harmless!(OutageFault, Outage, "dependency-outage", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
+
+struct Blind;
+
+impl Witness for Blind {
+    fn method(&self) -> &'static str {
+        "none"
+    }
+
+    fn baseline<'a>(
+        &'a self,
+        _: &'a Cx<'a>,
+        _: &'a Value,
+        _: &'a Value,
+    ) -> BoxFuture<'a, Result<Value, FaultError>> {
+        Box::pin(async { Ok(Value::Null) })
+    }
+
+    fn look<'a>(&'a self, _: &'a Cx<'a>, _: Debt<'a>) -> BoxFuture<'a, Sighting> {
+        Box::pin(async { Sighting::Unknown("blind".to_owned()) })
+    }
+}
+
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::default();
+    let entry = |injector, requires: &[Requirement]| FaultEntry {
+        injector,
+        witness: Arc::new(Blind),
+        requires: requires.to_vec(),
+    };
+    let proxy = &[Requirement("proxy")];
+    registry.register("lab", entry(Arc::new(OutageFault), proxy));
+    registry.register("lab", entry(Arc::new(LatencyFault), proxy));
+    registry.register("lab", entry(Arc::new(KillFault), &[Requirement("signals")]));
+    registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
+    registry
+}
+
+const SERVICES: [(&str, usize); 8] = [
+    ("alerter", 1),
+    ("checkout", 3),
+    ("collector", 1),
+    ("edge", 1),
+    ("payments", 1),
+    ("store", 1),
+    ("supervisor", 1),
+    ("worker", 1),
+];
+
+const EDGES: [(&str, &str); 10] = [
+    ("checkout", "payments"),
+    ("checkout", "store"),
+    ("collector", "checkout"),
+    ("collector", "edge"),
+    ("collector", "payments"),
+    ("collector", "store"),
+    ("collector", "worker"),
+    ("edge", "checkout"),
+    ("worker", "payments"),
+    ("worker", "store"),
+];
+
+fn shop() -> Topology {
+    let instance = |name: String| Instance {
+        name,
+        uid: None,
+        address: None,
+        process: None,
+        ready: false,
+    };
+    Topology {
+        entry: String::new(),
+        services: SERVICES
+            .iter()
+            .map(|(name, count)| Service {
+                name: ServiceName::new(*name),
+                labels: BTreeMap::new(),
+                instances: (0..*count).map(|slot| instance(format!("{name}-{slot}"))).collect(),
+            })
+            .collect(),
+        edges: EDGES
+            .iter()
+            .map(|(caller, callee)| Edge {
+                name: EdgeName::new(format!("{caller}->{callee}")),
+                caller: (*caller).to_owned(),
+                callee: ServiceName::new(*callee),
+                addresses: Vec::new(),
+                interposable: true,
+            })
+            .collect(),
+        controls: BTreeMap::new(),
+    }
+}
+
+pub(crate) fn systems() -> Vec<SystemKind> {
+    let defect = |name: &str, values: &[&str]| DefectKind {
+        name: name.to_owned(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+        summary: String::new(),
+    };
+    vec![SystemKind {
+        key: "lab",
+        declared: BTreeMap::from([("shop".to_owned(), shop())]),
+        defects: vec![
+            defect("breaker", &["off"]),
+            defect("worker", &["loses-orders", "duplicates"]),
+        ],
+        disposable: true,
+    }]
+}
+
+pub(crate) fn capabilities() -> BTreeMap<String, Capability> {
+    ["proxy", "signals", "nftables"]
+        .map(|name| (name.to_owned(), Capability::Available("test".to_owned())))
+        .into()
+}
