@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use harness_core::event::Event;
 use harness_core::time::{Clock, RunTime, WallTime};
 use harness_core::units::Duration;
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use tokio::sync::mpsc;
+
+use crate::report::{Report, Reports};
 
 /// How often the detector looks at the clock.
 pub const STALL_LOOK: Duration = Duration::from_millis(20);
@@ -66,18 +68,13 @@ impl StallDetector {
     }
 }
 
-/// Looks for standstills until the receiver is gone. A standstill that finds the queue full is added
-/// to the next one.
-pub(crate) async fn watch_stalls(clock: Arc<dyn Clock>, out: mpsc::Sender<Duration>) {
+/// Looks for standstills and reports each, for ever.
+pub(crate) async fn watch_stalls(clock: Arc<dyn Clock>, reports: Reports) {
     let mut detector = StallDetector::new(clock.now());
-    let mut unsent = Duration::ZERO;
-    while !out.is_closed() {
+    loop {
         tokio::time::sleep(STALL_LOOK.as_std()).await;
         if let Some(lasting) = detector.look(clock.now()) {
-            unsent = unsent + lasting;
-        }
-        if unsent > Duration::ZERO && out.try_send(unsent).is_ok() {
-            unsent = Duration::ZERO;
+            reports.put(Report::Event(Event::Stalled { lasting })).await;
         }
     }
 }

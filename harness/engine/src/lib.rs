@@ -4,14 +4,21 @@
 //! Knows no injector, driver or source by name: they come in through core's ports.
 
 pub mod clock;
+mod executor;
 mod format;
 pub mod journal;
 pub mod ledger;
 pub mod line;
+mod looks;
+mod report;
+pub mod run;
 pub mod samples;
 pub mod storage;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod undo;
+pub mod watchdog;
 
+pub use executor::Ports;
 pub use format::FormatError;

@@ -41,11 +41,6 @@ impl LineWriter {
     pub fn sync(&mut self) -> io::Result<()> {
         self.storage.sync()
     }
-
-    /// See [`Storage::may_block`].
-    pub fn may_block(&self) -> bool {
-        self.storage.may_block()
-    }
 }
 
 /// One line with its sum and its end.

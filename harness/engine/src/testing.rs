@@ -94,7 +94,7 @@ fn load() -> LoadPlan {
 fn trials() -> TrialsPlan {
     let trial = |index: u32| TrialPlan {
         index: TrialIndex(index),
-        arm: if index % 2 == 0 { "fault" } else { "placebo" }.into(),
+        arm: if index.is_multiple_of(2) { "fault" } else { "placebo" }.into(),
         seed: u64::from(index),
         delay: millis(50),
     };

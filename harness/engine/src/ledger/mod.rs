@@ -46,6 +46,7 @@ pub enum LedgerError {
 #[derive(Clone)]
 pub struct Ledger {
     open: Arc<Mutex<Open>>,
+    may_block: bool,
 }
 
 struct Open {
@@ -67,13 +68,14 @@ impl Ledger {
 
     /// Goes on at the end of a ledger that was read.
     pub fn resume(storage: Box<dyn Storage>, state: LedgerState) -> Self {
+        let may_block = storage.may_block();
         let open = Open { writer: LineWriter::new(storage), state };
-        Self { open: Arc::new(Mutex::new(open)) }
+        Self { open: Arc::new(Mutex::new(open)), may_block }
     }
 
     /// Appends an entry. When this returns without an error, the entry is synced.
     pub async fn write(&self, entry: LedgerEntry) -> io::Result<()> {
-        if !self.lock().writer.may_block() {
+        if !self.may_block {
             return self.write_blocking(entry);
         }
         let ledger = self.clone();
