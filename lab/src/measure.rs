@@ -48,7 +48,8 @@ pub struct Measure {
     pub latency_ms_p99: f64,
     /// The longest of the same.
     pub latency_ms_max: f64,
-    /// Processor time of all processes of the lab per wall time; 1.0 is one core.
+    /// Processor time of all processes of the lab per wall time; 1.0 is one core. What a
+    /// process used that ended meanwhile is not in it.
     pub cores: f64,
     /// The numbers of the orders that were accepted (200 or 202), ascending.
     pub accepted: Vec<u64>,
@@ -70,11 +71,13 @@ pub fn measure(lab: &LabState, orders: &Orders) -> std::io::Result<Measure> {
         .parse()
         .map_err(|_| std::io::Error::other("the edge has no address"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (ticks, begun) = (ticks_of(lab), Instant::now());
+    let (before, begun) = (ticks_of(lab), Instant::now());
     let mut answers = runtime.block_on(send(edge, orders));
-    let cores = ticks_of(lab).saturating_sub(ticks) as f64
-        / TICKS_PER_SECOND
-        / begun.elapsed().as_secs_f64();
+    let ticks: u64 = ticks_of(lab)
+        .into_iter()
+        .map(|(pid, after)| after.saturating_sub(before.get(&pid).copied().unwrap_or_default()))
+        .sum();
+    let cores = ticks as f64 / TICKS_PER_SECOND / begun.elapsed().as_secs_f64();
     answers.sort_by_key(|answer| answer.latency);
     let ms_at = |share: f64| {
         let last = answers.len().saturating_sub(1);
@@ -145,7 +148,7 @@ async fn order(client: &Client, key: &str) -> u16 {
     client.call(&request, ANSWER_LIMIT).await.map_or(0, |answer| answer.status.as_u16())
 }
 
-/// Processor ticks that all live processes of the lab have used.
-fn ticks_of(lab: &LabState) -> u64 {
-    process::of_state(&lab.state).into_iter().map(process::ProcessIdentity::ticks).sum()
+/// Processor ticks that each live process of the lab has used, by pid.
+fn ticks_of(lab: &LabState) -> BTreeMap<u32, u64> {
+    process::of_state(&lab.state).into_iter().map(|one| (one.pid, one.ticks())).collect()
 }

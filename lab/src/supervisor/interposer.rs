@@ -18,13 +18,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const SHORT_LIFE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Starts it and waits until all its addresses accept; `false` when they do not in time.
+/// Starts it and waits until all its addresses accept; nothing when it ends or they do
+/// not in time.
 pub(super) async fn start(lab: &Arc<Supervisor>) -> Option<Child> {
-    let child = launch(lab)?;
+    let mut child = launch(lab)?;
     let begun = Instant::now();
     for address in lab.layout.edges.iter().flat_map(|edge| &edge.addresses) {
         while TcpStream::connect(address).await.is_err() {
-            if begun.elapsed() > START_LIMIT {
+            let ended = !matches!(child.try_wait(), Ok(None));
+            if ended || begun.elapsed() > START_LIMIT {
                 lab.log.line(&format!("the interposer does not listen on {address}"));
                 return None;
             }

@@ -233,6 +233,10 @@ impl Service for Supervisor {
                 let events = self.read(|model| model.events(after.unwrap_or(0)));
                 Reply::ok(&serde_json::json!({ "events": events }))
             }
+            (&Method::GET, "/api/automation") => {
+                let after = call.parameter("afterUs").and_then(|text| text.parse().ok());
+                Reply::ok(&steady::automation(&self, after.unwrap_or(0)).await)
+            }
             (&Method::GET, "/api/steady") => Reply::ok(&steady::steady(&self).await),
             (&Method::POST, "/api/reset") => verdict(&steady::reset(&self).await),
             (&Method::POST, "/api/stop") => {

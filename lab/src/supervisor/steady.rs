@@ -1,8 +1,10 @@
-//! Steady state and reset: whether a trial may start, and how to get there.
+//! Steady state, reset and what the automations did: whether a trial may start, how to get
+//! there, and what happened in it.
 
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Supervisor;
 use crate::clock::moment;
@@ -124,6 +126,28 @@ pub(super) async fn restore(lab: &Supervisor, deployment: &str) -> Option<Steady
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// What the automations of the lab did after an instant of `CLOCK_MONOTONIC`, in order of time:
+/// the breakers' changes. An instance that does not answer is named, for its events are missing.
+pub(super) async fn automation(lab: &Supervisor, after_us: u64) -> Value {
+    let (mut events, mut silent) = (Vec::new(), Vec::new());
+    for (slot, client) in lab.clients("checkout").enumerate() {
+        let answer = ask(client, "/events").await.and_then(|answer| answer.json::<Value>());
+        let Some(Value::Array(all)) = answer.map(|mut answer| answer["events"].take()) else {
+            silent.push(format!("checkout-{slot}"));
+            continue;
+        };
+        for mut event in all {
+            event["automation"] = Value::from("breaker");
+            event["slot"] = Value::from(slot);
+            events.push(event);
+        }
+    }
+    let at = |event: &Value| event["monotonicUs"].as_u64().unwrap_or_default();
+    events.retain(|event| at(event) > after_us);
+    events.sort_by_key(at);
+    serde_json::json!({ "events": events, "silent": silent })
 }
 
 async fn ask(client: &Client, path: &str) -> Option<Answer> {

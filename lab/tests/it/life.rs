@@ -69,6 +69,16 @@ fn all_processes_die_with_a_killed_supervisor_and_the_next_lab_starts() {
 }
 
 #[test]
+fn an_interposer_that_does_not_start_is_an_error_that_says_so_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("lab");
+    let interposer = Some(vec![String::from("/nonexistent/proxy")]);
+    let error = lab::up(&lab::Settings { interposer, ..settings(&state, &[]) }).unwrap_err();
+    assert!(error.to_string().contains("interposer does not listen"), "{error}");
+    assert!(matches!(lab::status(&state), Err(LabError::NotUp(_))));
+}
+
+#[test]
 fn every_edge_leads_through_the_interposer_which_comes_back_when_killed() {
     let lab = TestLab::with(|state| {
         let interposer = vec![String::from(PROGRAM), String::from("pass-through")];
