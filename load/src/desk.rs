@@ -321,10 +321,7 @@ impl Desk {
 
     /// Ends everything. What was sent counts as timed out, what was not as unsent. The lanes are
     /// gone by now.
-    pub(crate) fn finish(
-        self,
-        until_ns: u64,
-    ) -> (WorkerEnd, impl Iterator<Item = (u32, WindowPart)>) {
+    pub(crate) fn finish(self, until_ns: u64) -> Remainder {
         let now = self.timeline.now_ns();
         let Self { rules, state, from_ns, .. } = self;
         let mut state = state.into_inner();
@@ -342,7 +339,11 @@ impl Desk {
             rules.record(&mut state, &current, RequestOutcome::Unsent, now);
         }
         let until_offset = until_ns.saturating_sub(from_ns);
-        (state.end, state.recorder.finish(until_offset))
+        Remainder {
+            end: state.end,
+            tick: (state.tick_index, state.tick),
+            windows: state.recorder.finish(until_offset).collect(),
+        }
     }
 }
 
@@ -380,6 +381,17 @@ impl Rules {
         state.own_in_flight -= 1;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// What a desk has not told when it ends.
+#[derive(Debug)]
+pub(crate) struct Remainder {
+    /// Sums over all.
+    pub(crate) end: WorkerEnd,
+    /// The tick that was not over.
+    pub(crate) tick: (u32, TickPart),
+    /// All windows that were open.
+    pub(crate) windows: Vec<(u32, WindowPart)>,
 }
 
 /// Whether the connection of a request had to be made for it.

@@ -65,6 +65,9 @@ impl HttpDriver {
         let mut crew = Crew::start(&job, workers, timeline, &target, &requests)?;
         crew.listen(&mut merger, out, stop).await?;
         crew.join();
+        while let Some(tick) = merger.rest_of_ticks() {
+            out.tick(tick);
+        }
         while let Some(window) = merger.rest_of_windows() {
             out.window(window);
         }

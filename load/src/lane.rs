@@ -133,7 +133,7 @@ async fn serve(
         };
         let needle = requests.needle(arrival.request);
         match open.exchange(request, needle, || desk.sent(lane, connected)).await {
-            Ok(status) => return RequestOutcome::Status(status),
+            Ok(outcome) => return outcome,
             Err(Failure::Ended(outcome)) => {
                 *session = None;
                 return outcome;

@@ -137,6 +137,12 @@ impl Merger {
         Some(tick_of(&parts))
     }
 
+    /// At the end: the next tick, whether or not every worker came to it.
+    pub(crate) fn rest_of_ticks(&mut self) -> Option<LoadTick> {
+        let (_, parts) = self.ticks.pop_first()?;
+        Some(tick_of(&parts))
+    }
+
     /// A worker stood still.
     pub(crate) fn pause(&mut self, from_ns: u64, to_ns: u64) {
         self.pauses.push((from_ns, to_ns));

@@ -47,7 +47,7 @@ pub(crate) enum Session {
 pub(crate) enum Failure {
     /// Nothing of the request has left; it may be sent on another connection.
     NotSent,
-    /// The request ended so.
+    /// The request ended so, and the connection with it.
     Ended(RequestOutcome),
 }
 
@@ -78,14 +78,15 @@ impl Session {
         }
     }
 
-    /// Sends a request and reads the whole answer. `on_send` is called at the last moment before
+    /// Sends a request and reads the whole answer; the outcome is its status, or that its body is
+    /// wrong. `on_send` is called at the last moment before
     /// the first byte goes out. Dropping the future closes an HTTP/1.1 connection.
     pub(crate) async fn exchange(
         &mut self,
         request: OutgoingRequest,
         needle: Option<&Bytes>,
         on_send: impl FnOnce(),
-    ) -> Result<u16, Failure> {
+    ) -> Result<RequestOutcome, Failure> {
         match self {
             Self::Http1 { sender, connection } => {
                 let talk = async {
@@ -164,20 +165,20 @@ fn poll_connection(
 /// Polls the connection and the talk on it in one task, until the talk is over.
 async fn together(
     connection: &mut Option<Box<Http1Connection>>,
-    talk: impl Future<Output = Result<u16, Failure>>,
-) -> Result<u16, Failure> {
+    talk: impl Future<Output = Result<RequestOutcome, Failure>>,
+) -> Result<RequestOutcome, Failure> {
     let mut talk = std::pin::pin!(talk);
+    // The connection may see the surplus before the talk has read the answer.
+    let mut surplus = false;
     poll_fn(|cx| {
-        poll_connection(connection, cx);
+        surplus |= poll_connection(connection, cx) == Progress::Surplus;
         if let Poll::Ready(answer) = talk.as_mut().poll(cx) {
             // Back to idle, and a look for bytes beyond the answer.
-            let after = poll_connection(connection, cx);
-            if answer.is_ok() && after == Progress::Surplus {
-                return Poll::Ready(Err(Failure::Ended(RequestOutcome::Body)));
-            }
-            return Poll::Ready(answer);
+            surplus |= poll_connection(connection, cx) == Progress::Surplus;
+            let wrong = answer.is_ok() && surplus;
+            return Poll::Ready(if wrong { Ok(RequestOutcome::Body) } else { answer });
         }
-        poll_connection(connection, cx);
+        surplus |= poll_connection(connection, cx) == Progress::Surplus;
         Poll::Pending
     })
     .await
@@ -188,7 +189,7 @@ async fn read(
     response: Response<Incoming>,
     needle: Option<&Bytes>,
     head_only: bool,
-) -> Result<u16, Failure> {
+) -> Result<RequestOutcome, Failure> {
     let status = response.status().as_u16();
     let mut body = response.into_body();
     let sized = body.size_hint().exact().is_some();
@@ -200,8 +201,8 @@ async fn read(
         }
     }
     match search {
-        Some(search) if !search.found() && !head_only => Err(Failure::Ended(RequestOutcome::Body)),
-        Some(_) | None => Ok(status),
+        Some(search) if !search.found() && !head_only => Ok(RequestOutcome::Body),
+        Some(_) | None => Ok(RequestOutcome::Status(status)),
     }
 }
 

@@ -137,13 +137,14 @@ fn runtime(idleness: &Idleness) -> io::Result<LocalRuntime> {
 fn finish(desk: Rc<Desk>, ended_ns: u64, reports: &mpsc::Sender<Report>) {
     let desk = Rc::into_inner(desk).expect("the lanes that shared it are gone");
     let pauses = desk.pauses();
-    let (mut end, windows) = desk.finish(ended_ns);
-    end.cpu_ns = thread_cpu_ns();
+    let mut rest = desk.finish(ended_ns);
+    rest.end.cpu_ns = thread_cpu_ns();
     let told = pauses
         .into_iter()
         .map(|(from, to)| Report::Pause(from, to))
-        .chain(windows.map(|(index, part)| Report::Window(index, part)))
-        .chain([Report::Ended(end)]);
+        .chain([Report::Tick(rest.tick.0, rest.tick.1)])
+        .chain(rest.windows.into_iter().map(|(index, part)| Report::Window(index, part)))
+        .chain([Report::Ended(rest.end)]);
     for report in told {
         if reports.blocking_send(report).is_err() {
             return;

@@ -150,7 +150,9 @@ pub struct WindowSamples {
     pub start: RunTime,
     /// By request kind.
     pub kinds: BTreeMap<RequestKind, KindSamples>,
-    /// Real minus intended send time, in us, of all requests that were sent.
+    /// Send lag in us of all requests that were sent: how much later than intended they left by the
+    /// client's own doing. Waiting for a connection while all are busy with the target is in the
+    /// latency, not in the lag.
     pub lag_us: Histogram<u64>,
     /// The load client itself stood still in this window; its latencies are not the target's.
     pub paused: bool,

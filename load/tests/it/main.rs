@@ -3,4 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod basics;
+mod hostile;
+mod secure;
+mod stall;
+mod stop;
 mod support;
