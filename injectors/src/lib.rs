@@ -3,5 +3,51 @@
 //! It decides nothing about a run: the engine calls it through the ports of `harness-core`.
 
 pub mod http;
+pub mod lab;
 pub mod process;
 pub mod proxy;
+
+use std::sync::Arc;
+
+use harness_core::fault::{FaultEntry, Registry, Requirement};
+
+/// The userspace proxy stands on loopback sockets.
+pub const LOOPBACK: Requirement = Requirement("loopback");
+/// The proxy is told over a Unix socket.
+pub const UNIX_SOCKETS: Requirement = Requirement("unix-sockets");
+/// Delays are exact to tens of microseconds.
+pub const TIMERFD: Requirement = Requirement("timerfd");
+/// Processes are signalled so that a recycled number is never hit.
+pub const PIDFD: Requirement = Requirement("pidfd");
+/// Processes are told apart by their start time.
+pub const PROC: Requirement = Requirement("proc");
+
+/// Every kind of fault on every kind of system, with its witness and what it needs.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.register(
+        lab::LAB,
+        FaultEntry {
+            injector: Arc::new(proxy::DependencyOutage),
+            witness: Arc::new(proxy::OutageWitness),
+            requires: vec![LOOPBACK, PROC, UNIX_SOCKETS],
+        },
+    );
+    registry.register(
+        lab::LAB,
+        FaultEntry {
+            injector: Arc::new(proxy::Latency),
+            witness: Arc::new(proxy::LatencyWitness),
+            requires: vec![LOOPBACK, PROC, TIMERFD, UNIX_SOCKETS],
+        },
+    );
+    registry.register(
+        lab::LAB,
+        FaultEntry {
+            injector: Arc::new(lab::PodKill),
+            witness: Arc::new(lab::PodWitness),
+            requires: vec![LOOPBACK, PIDFD, PROC],
+        },
+    );
+    registry
+}

@@ -77,19 +77,17 @@ pub fn kill(identity: &ProcessIdentity) -> Result<Killed, Errno> {
     }
 }
 
-/// All live processes with an argument for which `belongs` holds, ascending by number; never the
-/// calling process itself.
-pub fn with_argument(belongs: impl Fn(&[u8]) -> bool) -> Vec<ProcessIdentity> {
+/// All live processes whose arguments satisfy `belongs`, ascending by number; never the calling
+/// process itself.
+pub fn with_arguments(belongs: impl Fn(&[&[u8]]) -> bool) -> Vec<ProcessIdentity> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let own = std::process::id();
+    let fits = |line: &[u8]| belongs(&line.split(|byte| *byte == 0).collect::<Vec<_>>());
     let mut found: Vec<ProcessIdentity> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| *pid != own)
-        .filter(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.split(|byte| *byte == 0).any(&belongs))
-        })
+        .filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| fits(&line)))
         .filter_map(identity)
         .collect();
     found.sort_by_key(|identity| identity.pid);
@@ -160,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_found_by_an_argument() {
+    fn processes_are_found_by_their_arguments() {
         let mark = format!("{}.25", 50_000 + std::process::id());
         let mut child = Command::new("sleep").arg(&mark).spawn().unwrap();
         // The child's arguments are its parent's until it has become the new program.
         let mut found = Vec::new();
         while found.is_empty() && child.try_wait().unwrap().is_none() {
-            found = with_argument(|argument| argument == mark.as_bytes());
+            found = with_arguments(|words| words.contains(&mark.as_bytes()));
         }
         assert_eq!(found.iter().map(|one| one.pid).collect::<Vec<_>>(), [child.id()]);
         child.kill().unwrap();

@@ -1,0 +1,95 @@
+//! What the language may say about the lab, known without starting it.
+
+use std::collections::BTreeMap;
+
+use harness_core::system::{DefectKind, SystemKind};
+use harness_core::topology::{Edge, Instance, Service, Topology};
+
+/// Services of `lab/shop` with their replicas, in the order of their names.
+const SERVICES: [(&str, usize); 8] = [
+    ("alerter", 1),
+    ("checkout", 3),
+    ("collector", 1),
+    ("edge", 1),
+    ("payments", 1),
+    ("store", 1),
+    ("supervisor", 1),
+    ("worker", 1),
+];
+
+/// Edges of `lab/shop`, in the order of their names.
+const EDGES: [(&str, &str); 10] = [
+    ("checkout", "payments"),
+    ("checkout", "store"),
+    ("collector", "checkout"),
+    ("collector", "edge"),
+    ("collector", "payments"),
+    ("collector", "store"),
+    ("collector", "worker"),
+    ("edge", "checkout"),
+    ("worker", "payments"),
+    ("worker", "store"),
+];
+
+/// The lab as a kind of system; `defects` are those that the linked lab knows.
+pub fn lab_kind(defects: Vec<DefectKind>) -> SystemKind {
+    SystemKind {
+        key: super::LAB,
+        declared: BTreeMap::from([("shop".to_owned(), shop())]),
+        defects,
+        disposable: true,
+    }
+}
+
+/// The labels of everything that belongs to a service of the shop.
+pub(crate) fn labels(service: &str) -> BTreeMap<String, String> {
+    [("app", service), ("system", "shop")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn shop() -> Topology {
+    let service = |(name, replicas): (&str, usize)| Service {
+        name: name.into(),
+        labels: labels(name),
+        instances: (0..replicas)
+            .map(|slot| Instance {
+                name: format!("{name}-{slot}"),
+                uid: None,
+                address: None,
+                process: None,
+                ready: false,
+            })
+            .collect(),
+    };
+    let edge = |(caller, callee): (&str, &str)| Edge {
+        name: format!("{caller}->{callee}").as_str().into(),
+        caller: caller.to_owned(),
+        callee: callee.into(),
+        addresses: Vec::new(),
+        interposable: true,
+    };
+    Topology {
+        services: SERVICES.into_iter().map(service).collect(),
+        edges: EDGES.into_iter().map(edge).collect(),
+        ..Topology::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declared_shop_is_in_order_and_names_only_itself() {
+        let shop = shop();
+        assert!(shop.services.is_sorted_by(|a, b| a.name < b.name));
+        assert!(shop.edges.is_sorted_by(|a, b| a.name < b.name));
+        for edge in &shop.edges {
+            assert!(shop.service(&edge.callee).is_some(), "{}", edge.name);
+            assert!(shop.service(&edge.caller.as_str().into()).is_some(), "{}", edge.name);
+        }
+        assert_eq!(shop.declared(), shop);
+        assert_eq!(shop.instances_total(), 10);
+    }
+}

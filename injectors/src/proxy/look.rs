@@ -1,0 +1,157 @@
+//! One look through an address with a connection of its own: what a caller would see there.
+//!
+//! It is independent of the injector and of the proxy's control socket.
+
+use std::io;
+
+use harness_core::time::Clock;
+use harness_core::units::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// What a caller sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The connection is refused.
+    Refused,
+    /// The connection is reset, while it is opened or later.
+    Reset,
+    /// It is open, the request is sent, and no byte comes.
+    Silent,
+    /// It was closed without an answer.
+    Closed,
+    /// An HTTP answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// From the request to the first byte of the answer, one per request.
+        took: Vec<Duration>,
+    },
+    /// Something that says nothing: the connection did not open in time, no HTTP, no descriptor.
+    Odd(String),
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Reset => f.write_str("connection reset"),
+            Self::Silent => f.write_str("connected, but no byte came"),
+            Self::Closed => f.write_str("closed without an answer"),
+            Self::Answered { status, took } => match took.iter().min() {
+                Some(took) => write!(f, "status {status} after {took}"),
+                None => write!(f, "status {status}"),
+            },
+            Self::Odd(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What is asked, how often, and for how long an answer is awaited.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// `/healthz`.
+    pub path: &'a str,
+    /// Requests, one after the other on one connection; at least 1.
+    pub requests: u32,
+    /// No byte within this time after a request is silence.
+    pub silence: Duration,
+}
+
+/// The longest head of an answer.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The longest body of an answer.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Opens a connection, asks, and says what was seen. Takes at most a silence for the opening and
+/// one per request.
+pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> Seen {
+    let limit = question.silence.as_std();
+    let mut stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+        Err(_) => return Seen::Odd(format!("no connection within {}", question.silence)),
+        Ok(Err(error)) => return broken(&error),
+        Ok(Ok(stream)) => stream,
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        return broken(&error);
+    }
+    let request =
+        format!("GET {} HTTP/1.1\r\nhost: {address}\r\nuser-agent: gameday\r\n\r\n", question.path);
+    let (mut status, mut took) = (0, Vec::new());
+    for _ in 0..question.requests {
+        let began = clock.now();
+        if let Err(error) = stream.write_all(request.as_bytes()).await {
+            return broken(&error);
+        }
+        match tokio::time::timeout(limit, read_answer(&mut stream, clock)).await {
+            Err(_) => return Seen::Silent,
+            Ok(Err(seen)) => return seen,
+            Ok(Ok(answer)) => {
+                took.push(answer.first_byte.since(began));
+                status = answer.status;
+                if answer.last {
+                    break;
+                }
+            }
+        }
+    }
+    Seen::Answered { status, took }
+}
+
+struct Answer {
+    status: u16,
+    first_byte: harness_core::time::RunTime,
+    /// The connection ends with it.
+    last: bool,
+}
+
+async fn read_answer(stream: &mut TcpStream, clock: &dyn Clock) -> Result<Answer, Seen> {
+    let (mut bytes, mut first_byte) = (Vec::new(), None);
+    let head_bytes = loop {
+        let read = stream.read_buf(&mut bytes).await.map_err(|error| broken(&error))?;
+        first_byte.get_or_insert_with(|| clock.now());
+        if read == 0 {
+            return Err(Seen::Closed);
+        }
+        if let Some(at) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if bytes.len() > HEAD_BYTES_MAX {
+            return Err(Seen::Odd("an endless head".to_owned()));
+        }
+    };
+    let odd = || Seen::Odd("an answer that is not HTTP/1.1".to_owned());
+    let head = std::str::from_utf8(&bytes[..head_bytes]).map_err(|_| odd())?;
+    let mut lines = head.split("\r\n");
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    if !words.next().is_some_and(|version| version.starts_with("HTTP/1.")) {
+        return Err(odd());
+    }
+    let status = words.next().and_then(|word| word.parse().ok()).ok_or_else(odd)?;
+    let fields: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let field = |wanted: &str| {
+        fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.trim())
+    };
+    let length: Option<usize> = field("content-length").and_then(|text| text.parse().ok());
+    let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let first_byte = first_byte.expect("the loop has read");
+    let Some(whole) = length.filter(|length| *length <= BODY_BYTES_MAX).map(|l| head_bytes + l)
+    else {
+        // Where the body ends is not worth knowing: one answer is enough.
+        return Ok(Answer { status, first_byte, last: true });
+    };
+    while bytes.len() < whole {
+        if stream.read_buf(&mut bytes).await.map_err(|error| broken(&error))? == 0 {
+            return Err(Seen::Closed);
+        }
+    }
+    Ok(Answer { status, first_byte, last: closes })
+}
+
+fn broken(error: &io::Error) -> Seen {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Seen::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Seen::Reset,
+        _ => Seen::Odd(error.to_string()),
+    }
+}
