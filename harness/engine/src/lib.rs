@@ -13,6 +13,8 @@ mod looks;
 mod report;
 pub mod run;
 pub mod samples;
+#[cfg(test)]
+mod sim;
 pub mod storage;
 pub mod store;
 #[cfg(test)]

@@ -94,6 +94,7 @@ pub(crate) mod memory {
         operations: u64,
         fail_from: Option<u64>,
         fail_until: u64,
+        crash_from: Option<u64>,
     }
 
     /// A disk; clones are the same disk.
@@ -107,6 +108,32 @@ pub(crate) mod memory {
             (disk.fail_from, disk.fail_until) = (Some(from), until);
         }
 
+        /// The n-th operation and all after it never happen: the process died just before.
+        pub(crate) fn crash(&self, from: u64) {
+            self.0.lock().unwrap().crash_from = Some(from);
+        }
+
+        /// Whether the process that writes this disk is dead.
+        pub(crate) fn is_crashed(&self) -> bool {
+            let disk = self.0.lock().unwrap();
+            disk.crash_from.is_some_and(|from| disk.operations >= from)
+        }
+
+        /// What a later process finds: all that was synced, and `more` of the other bytes.
+        pub(crate) fn after_crash(&self, more: usize) -> Self {
+            let disk = self.0.lock().unwrap();
+            let bytes = disk.bytes[..(disk.synced + more).min(disk.bytes.len())].to_vec();
+            let synced = bytes.len();
+            Self(Arc::new(Mutex::new(Disk { bytes, synced, ..Disk::default() })))
+        }
+
+        /// Cuts off what follows.
+        pub(crate) fn truncate(&self, keep: usize) {
+            let mut disk = self.0.lock().unwrap();
+            disk.bytes.truncate(keep);
+            disk.synced = keep;
+        }
+
         pub(crate) fn bytes(&self) -> Vec<u8> {
             self.0.lock().unwrap().bytes.clone()
         }
@@ -118,6 +145,9 @@ pub(crate) mod memory {
 
         fn step(disk: &mut Disk) -> io::Result<()> {
             disk.operations += 1;
+            if disk.crash_from.is_some_and(|from| disk.operations >= from) {
+                return Err(io::Error::other("dead"));
+            }
             let full = disk
                 .fail_from
                 .is_some_and(|from| disk.operations >= from && disk.operations < disk.fail_until);

@@ -1,0 +1,220 @@
+//! A world that the engine can be run against: it keeps the truth about every fault, takes its
+//! time, and lies as often as it is told to. Only witnesses do not lie; they may see nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use harness_core::time::{Clock, RunTime};
+use harness_core::units::Duration;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use crate::ledger::LedgerState;
+use crate::storage::memory::Memory;
+
+/// What kind of world a seed makes.
+#[derive(Debug, Clone)]
+pub(super) struct Nature {
+    /// Of so many of 1000 calls the world does not do what it says.
+    pub(super) lies: u32,
+    /// Reverts never have an effect.
+    pub(super) stuck: bool,
+    /// Faults end by themselves with their lease.
+    pub(super) leases: bool,
+    /// The system is started by the run.
+    pub(super) owned: bool,
+}
+
+/// What the world does with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Honest,
+    SuccessWithoutEffect,
+    ErrorWithEffect,
+    ErrorWithoutEffect,
+    HangWithEffect,
+    HangWithoutEffect,
+}
+
+#[derive(Debug)]
+struct Truth {
+    random: ChaCha8Rng,
+    nature: Nature,
+    /// Rules in force and when their lease ends.
+    rules: BTreeMap<String, Option<RunTime>>,
+    is_open: bool,
+    violations: Vec<String>,
+    injections: u32,
+}
+
+/// The world as one process sees it. Once that process is dead, nothing that it does has an effect.
+#[derive(Clone)]
+pub(super) struct World {
+    truth: Arc<Mutex<Truth>>,
+    clock: Arc<dyn Clock>,
+    ledger: Memory,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, nature: Nature, clock: Arc<dyn Clock>, ledger: Memory) -> Self {
+        let truth = Truth {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            is_open: !nature.owned,
+            nature,
+            rules: BTreeMap::new(),
+            violations: Vec::new(),
+            injections: 0,
+        };
+        Self { truth: Arc::new(Mutex::new(truth)), clock, ledger }
+    }
+
+    /// The same world for a new process that writes another disk.
+    pub(super) fn for_process(&self, ledger: Memory) -> Self {
+        Self { ledger, ..self.clone() }
+    }
+
+    pub(super) fn nature(&self) -> Nature {
+        self.truth().nature.clone()
+    }
+
+    /// Broken laws that the world itself has seen.
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.truth().violations.clone()
+    }
+
+    pub(super) fn injections(&self) -> u32 {
+        self.truth().injections
+    }
+
+    /// What is in force now.
+    pub(super) fn rules(&self) -> Vec<String> {
+        let now = self.clock.now();
+        let truth = self.truth();
+        let in_force = |until: &Option<RunTime>| until.is_none_or(|until| now < until);
+        truth
+            .rules
+            .iter()
+            .filter(|(_, until)| in_force(until))
+            .map(|(rule, _)| rule.clone())
+            .collect()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.truth().is_open
+    }
+
+    pub(super) fn random(&self, below: u32) -> u32 {
+        self.truth().random.random_range(0..below)
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap()
+    }
+
+    /// One call that should have this effect.
+    async fn call(&self, effect: impl FnOnce(&mut Truth)) -> Result<(), String> {
+        let (deed, delay) = {
+            let mut truth = self.truth();
+            let deed = truth.deed();
+            (deed, Duration::from_millis(truth.random.random_range(0..30)))
+        };
+        tokio::time::sleep(delay.as_std()).await;
+        let has_effect =
+            matches!(deed, Deed::Honest | Deed::ErrorWithEffect | Deed::HangWithEffect);
+        if has_effect && !self.ledger.is_crashed() {
+            effect(&mut self.truth());
+        }
+        match deed {
+            Deed::Honest | Deed::SuccessWithoutEffect => Ok(()),
+            Deed::ErrorWithEffect | Deed::ErrorWithoutEffect => Err("the world says no".into()),
+            Deed::HangWithEffect | Deed::HangWithoutEffect => std::future::pending().await,
+        }
+    }
+
+    /// A look at something: the truth, or an error, or nothing for ever.
+    pub(super) async fn look(&self) -> Result<(), String> {
+        self.call(|_| ()).await
+    }
+
+    pub(super) async fn inject(&self, rule: &str, lease: Duration) -> Result<(), String> {
+        if !self.ledger.is_crashed() {
+            self.check_record(rule);
+        }
+        let until = self.nature().leases.then(|| self.clock.now() + lease);
+        self.call(|truth| {
+            truth.rules.insert(rule.to_owned(), until);
+        })
+        .await
+    }
+
+    /// Nothing may be injected whose record would not survive a loss of power.
+    fn check_record(&self, rule: &str) {
+        let bytes = self.ledger.bytes();
+        let synced = LedgerState::from_bytes(&bytes[..self.ledger.synced()]).unwrap();
+        let recorded = synced.owed().any(|owed| owed.undo["rule"] == rule);
+        let mut truth = self.truth();
+        truth.injections += 1;
+        if !recorded {
+            truth.violations.push(format!("{rule} is injected without its record"));
+        }
+    }
+
+    pub(super) async fn renew(&self, rule: &str, lease: Duration) -> Result<(), String> {
+        let until = self.clock.now() + lease;
+        self.call(|truth| {
+            if let Some(Some(old)) = truth.rules.get_mut(rule) {
+                *old = until;
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn revert(&self, rule: &str) -> Result<(), String> {
+        let stuck = self.nature().stuck;
+        self.call(|truth| {
+            if !stuck {
+                truth.rules.remove(rule);
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn open(&self) -> Result<(), String> {
+        if !self.ledger.is_crashed() {
+            let bytes = self.ledger.bytes();
+            let synced = LedgerState::from_bytes(&bytes[..self.ledger.synced()]).unwrap();
+            if self.nature().owned && synced.system.is_none_or(|system| !system.owed) {
+                self.truth().violations.push("a system is started without its record".into());
+            }
+        }
+        self.call(|truth| truth.is_open = true).await
+    }
+
+    /// Faults end with the system that they are in force on.
+    pub(super) async fn close(&self) -> Result<(), String> {
+        self.call(|truth| {
+            truth.is_open = false;
+            truth.rules.clear();
+        })
+        .await
+    }
+}
+
+impl Truth {
+    fn deed(&mut self) -> Deed {
+        if self.random.random_range(0..1000) >= self.nature.lies {
+            return Deed::Honest;
+        }
+        match self.random.random_range(0..5) {
+            0 => Deed::SuccessWithoutEffect,
+            1 => Deed::ErrorWithEffect,
+            2 => Deed::ErrorWithoutEffect,
+            3 => Deed::HangWithEffect,
+            _ => Deed::HangWithoutEffect,
+        }
+    }
+}
