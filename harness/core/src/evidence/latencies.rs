@@ -6,7 +6,11 @@
 
 use hdrhistogram::Histogram;
 
+use crate::load::LATENCY_MAX;
 use crate::units::{Duration, Quantile};
+
+/// The smallest latency that a histogram tells apart.
+const LATENCY_MIN: Duration = Duration::from_micros(1);
 
 /// The filled buckets of a latency histogram, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,6 +97,23 @@ impl From<&Histogram<u64>> for Latencies {
     }
 }
 
+impl FromIterator<(Duration, u64)> for Latencies {
+    /// So many of each latency; each takes the bucket that a histogram would give it.
+    fn from_iter<I: IntoIterator<Item = (Duration, u64)>>(latencies: I) -> Self {
+        let clamped = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let parts: Vec<Self> = latencies
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(latency, count)| {
+                let micros = clamped(latency.clamp(LATENCY_MIN, LATENCY_MAX).micros());
+                let edge = micros | (width_of(micros) - 1);
+                Self { filled: vec![(edge, clamped(count))] }
+            })
+            .collect();
+        Self::merged(&parts)
+    }
+}
+
 /// How many values share the bucket that ends here: one up to 2047, then twice as many with each
 /// doubling of the value.
 const fn width_of(edge: u32) -> u32 {
@@ -122,6 +143,24 @@ mod tests {
             assert_eq!(bucket.to_us, histogram.highest_equivalent(bucket.from_us), "{bucket:?}");
             assert_eq!(bucket.count, histogram.count_at(bucket.to_us));
         }
+    }
+
+    #[test]
+    fn counted_latencies_take_the_same_buckets() {
+        let values = [0, 1, 2047, 2048, 3001, 3_000_000, 599_999_999, 600_000_000, 900_000_000];
+        let mut histogram = latency_histogram();
+        for value in values {
+            histogram.saturating_record(value.max(1));
+        }
+        let counted: Latencies =
+            values.iter().map(|value| (Duration::from_micros(*value), 1)).collect();
+        assert_eq!(counted.count(), 9);
+        let last = counted.buckets().last().unwrap();
+        assert_eq!(last.to_us, histogram.highest_equivalent(600_000_000));
+        let below = |all: &Latencies| {
+            all.buckets().filter(|bucket| bucket.to_us < 599_000_000).collect::<Vec<_>>()
+        };
+        assert_eq!(below(&counted), below(&Latencies::from(&histogram)));
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn steady_probes(
         if after.is_empty() {
             return Err(Found::ambiguous(format!("{sentinel} said nothing after the revert")));
         }
-        latest.push(before);
+        latest.push(None);
+        looks.extend(before.map(|good| (gone, place, good)));
         looks.extend(after.into_iter().map(|(at, good)| (at, place, good)));
     }
     looks.sort_by_key(|(at, place, _)| (*at, *place));

@@ -1,0 +1,12 @@
+//! Tests of the judge and of the evidence, from outside: made-up trials go in, verdicts come out.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod detection;
+mod evidence;
+mod fixture;
+mod invariant;
+mod properties;
+mod recovery;
+mod slo;
+mod verdict;
