@@ -1,9 +1,11 @@
 //! One self-contained page: no script, no network, no font, no image but inline SVG. The page's own
 //! policy forbids the browser everything else. Light and dark, wide and narrow, screen and paper.
 
+mod chart;
 mod expectation;
 mod head;
 mod tail;
+mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -20,11 +22,13 @@ pub(crate) fn render(report: &Report) -> String {
         html lang="en" {
             (page_head(report))
             body {
+                (chart::symbols::definitions())
                 main {
                     (head::header(report))
                     (head::leftovers(report))
                     (head::glance(report))
                     (expectation::section(report))
+                    (trials::section(report))
                     (tail::validity(report))
                     (tail::repeat(report))
                     (tail::glossary())

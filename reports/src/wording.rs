@@ -126,3 +126,28 @@ pub(crate) fn short_hash(hash: &str) -> String {
 pub(crate) fn trials(count: usize) -> String {
     if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
 }
+
+/// The text with a capital at its beginning, unless its first word is a name such as `p99`.
+pub(crate) fn sentence(text: &str) -> String {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(letter) if first.chars().all(|c| c.is_ascii_lowercase() || c == ',') => {
+            letter.to_ascii_uppercase().to_string() + letters.as_str()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_letters() {
+        assert_eq!(sentence("it held"), "It held");
+        assert_eq!(sentence("p99 latency"), "p99 latency");
+        assert_eq!(sentence("successRate: fine"), "successRate: fine");
+        assert_eq!(sentence(""), "");
+    }
+}

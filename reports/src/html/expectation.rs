@@ -1,50 +1,198 @@
-//! Expectations: one table for all, then for each of them its trials, interval and reasons.
+//! Expectations: for each of them verdict, reason, trials, interval, distribution, and what would
+//! change the answer.
 
-use harness_core::verdict::{Outcome, TrialState};
+use harness_core::verdict::{Counts, Outcome, TrialState};
 use maud::{Markup, html};
 
+use super::chart::symbols::{inline, of_state};
+use super::chart::{interval, strip};
+use super::trials::anchor;
 use crate::model::{Dot, ExpectationReport, Report};
+use crate::wording::sentence;
 use crate::{numbers, wording};
 
 pub(super) fn section(report: &Report) -> Markup {
     html! {
         section aria-labelledby="expectations" {
             h2 id="expectations" { "Expectations" }
+            @if report.expectations.len() > 1 { (overview(report)) }
             @for expectation in &report.expectations { (card(expectation)) }
-            @if report.expectations.is_empty() { p { "This plan expects nothing." } }
+            @if report.expectations.is_empty() { p { "Nothing was judged." } }
         }
     }
 }
 
-pub(super) fn badge(outcome: Outcome) -> Markup {
+fn badge(outcome: Outcome) -> Markup {
     let class = match outcome {
         Outcome::Pass => "pass",
         Outcome::Inconclusive => "inconclusive",
         Outcome::Fail => "fail",
     };
     html! {
-        span class=(format!("badge {class}")) {
+        span class={ "badge " (class) } {
             span aria-hidden="true" { (wording::outcome_sign(outcome)) } " " (outcome.label())
         }
     }
 }
 
+fn overview(report: &Report) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="All expectations" {
+            table class="overview" {
+                thead {
+                    tr {
+                        th scope="col" { "Verdict" }
+                        th scope="col" { "Expectation" }
+                        th scope="col" { "Held in" }
+                        th scope="col" { "Measured" }
+                    }
+                }
+                tbody {
+                    @for expectation in &report.expectations {
+                        tr {
+                            td { (badge(expectation.outcome)) }
+                            th scope="row" {
+                                a href={ "#expectation-" (slug(expectation)) } {
+                                    (sentence(&expectation.condition))
+                                }
+                            }
+                            td class="number" { (held_in(expectation)) }
+                            td class="number" { (measured(expectation)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The estimate, and below it how sure it is.
+fn held_in(expectation: &ExpectationReport) -> Markup {
+    let trials = wording::trials(expectation.counts.n() as usize);
+    let Some(share) = &expectation.share else { return html! { "– of " (trials) } };
+    html! {
+        (numbers::percent(share.value)) " of " (trials)
+        @if let Some(confidence) = expectation.confidence {
+            small {
+                (numbers::percent(confidence)) ": " (numbers::percent_digits(share.lower)) "–"
+                (numbers::percent(share.upper))
+            }
+        }
+    }
+}
+
+fn measured(expectation: &ExpectationReport) -> Markup {
+    html! {
+        @if let Some(measured) = &expectation.measured {
+            (numbers::spread(measured))
+            small { "bound " (numbers::bound(measured)) }
+        }
+    }
+}
+
+/// The name of the card's element: letters and digits only, whatever the expectation is called.
+fn slug(expectation: &ExpectationReport) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    expectation.id.as_str().chars().map(plain).collect()
+}
+
 fn card(expectation: &ExpectationReport) -> Markup {
     html! {
-        article class="card" {
-            h3 { (badge(expectation.outcome)) " " (expectation.condition) }
-            p class="because" { (expectation.because) }
+        article class="card" id={ "expectation-" (slug(expectation)) } {
+            h3 { (sentence(&expectation.condition)) }
+            p class="sub" { (badge(expectation.outcome)) " " code { (expectation.id) } }
+            p class="because" { (sentence(&expectation.because)) }
+            (trials_panel(expectation))
+            div class="panels" {
+                @if let Some(share) = &expectation.share {
+                    figure {
+                        figcaption { "Share of trials in which it held" }
+                        (interval::chart(expectation, share))
+                        p class="note" { (wording::share(expectation)) }
+                    }
+                }
+                @if let (Some(chart), Some(measured)) =
+                    (strip::chart(expectation), &expectation.measured) {
+                    figure {
+                        figcaption { "Distribution of " (measured.name) " over trials" }
+                        (chart)
+                        @if measured.censored > 0 {
+                            p class="note" {
+                                (inline("beyond", "bad")) " not reached in its window: "
+                                (measured.censored) " of " (expectation.counts.n())
+                            }
+                        }
+                    }
+                }
+            }
+            p class="change" { strong { "What would change this: " } (sentence(&expectation.change)) }
             dl class="facts" {
                 dt { "Claim" }
-                dd { (expectation.claim) }
-                dt { "Estimate" }
-                dd { (wording::share(expectation)) }
+                dd { (sentence(&expectation.claim)) }
                 dt { "Method" }
-                dd { (expectation.method) }
-                dt { "What would change this" }
-                dd { (expectation.change) }
+                dd { (sentence(&method(expectation))) }
             }
             (each_trial(expectation))
+        }
+    }
+}
+
+fn method(expectation: &ExpectationReport) -> String {
+    let p = |name: &str, value: Option<f64>| {
+        value.map(|p| format!("; p for a {name} {}", p_value(p))).unwrap_or_default()
+    };
+    let (pass, fail) = (p("pass", expectation.p_pass), p("fail", expectation.p_fail));
+    format!("{}, n = {}{pass}{fail}", expectation.method, expectation.counts.n())
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { numbers::trimmed(p, 3) }
+}
+
+fn trials_panel(expectation: &ExpectationReport) -> Markup {
+    html! {
+        figure {
+            figcaption { "Trials in order" }
+            ul class="dots" {
+                @for dot in &expectation.dots { li { (trial_dot(expectation, dot)) } }
+            }
+            (legend(&expectation.counts))
+            @if let Some(placebo) = &expectation.placebo {
+                p class="note" {
+                    "Placebo trials: " (wording::counts(placebo)) " (counted, not judged)"
+                }
+            }
+        }
+    }
+}
+
+fn trial_dot(expectation: &ExpectationReport, dot: &Dot) -> Markup {
+    let value = value(expectation, dot);
+    let text = format!("trial {}: {}, {value}", dot.trial, wording::state_word(dot.state));
+    html! {
+        a href={ "#" (anchor(dot.trial)) } title=(text) aria-label=(text) {
+            (inline(of_state(dot.state), of_state(dot.state)))
+        }
+    }
+}
+
+fn legend(counts: &Counts) -> Markup {
+    let all = [
+        (TrialState::Ok, counts.ok),
+        (TrialState::Bad, counts.bad),
+        (TrialState::Ambiguous, counts.ambiguous),
+        (TrialState::Excluded, counts.excluded),
+    ];
+    html! {
+        p class="legend" {
+            @for (state, count) in all {
+                @if count > 0 {
+                    span {
+                        (inline(of_state(state), of_state(state))) " " (count) " "
+                        (wording::state_word(state))
+                    }
+                }
+            }
         }
     }
 }
@@ -53,13 +201,13 @@ fn each_trial(expectation: &ExpectationReport) -> Markup {
     html! {
         details {
             summary { "Each trial" }
-            div class="scroll" tabindex="0" role="region" aria-label="Each trial" {
+            div class="scroll" {
                 table {
                     thead {
                         tr {
                             th scope="col" { "Trial" }
                             th scope="col" { "State" }
-                            th scope="col" { "Value" }
+                            th scope="col" class="number" { "Value" }
                             th scope="col" { "Why" }
                         }
                     }
@@ -71,26 +219,24 @@ fn each_trial(expectation: &ExpectationReport) -> Markup {
 }
 
 fn trial_row(expectation: &ExpectationReport, dot: &Dot) -> Markup {
-    let unit = expectation.measured.as_ref().map_or("", |measured| measured.unit.as_str());
-    let value = match (dot.value, dot.censored_at) {
-        (_, Some(at)) => format!("more than {}", numbers::in_unit(at, unit)),
-        (Some(value), None) => numbers::in_unit(value, unit),
-        (None, None) => "–".to_owned(),
-    };
     html! {
         tr {
             th scope="row" { (dot.trial) }
-            td { (state(dot.state)) }
-            td class="number" { (value) }
+            td class="state" {
+                (inline(of_state(dot.state), of_state(dot.state))) " "
+                (wording::state_word(dot.state))
+            }
+            td class="number" { (value(expectation, dot)) }
             td { (dot.because) }
         }
     }
 }
 
-fn state(state: TrialState) -> Markup {
-    html! {
-        span class=(format!("state {}", wording::state_word(state))) {
-            span aria-hidden="true" { (wording::sign(state)) } " " (wording::state_word(state))
-        }
+fn value(expectation: &ExpectationReport, dot: &Dot) -> String {
+    let unit = expectation.measured.as_ref().map_or("", |measured| measured.unit.as_str());
+    match (dot.value, dot.censored_at) {
+        (Some(value), _) => numbers::in_unit(value, unit),
+        (None, Some(at)) => format!("more than {}", numbers::in_unit(at, unit)),
+        (None, None) => "no value".to_owned(),
     }
 }

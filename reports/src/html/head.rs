@@ -25,7 +25,7 @@ pub(super) fn header(report: &Report) -> Markup {
             h1 { (report.scenario.title) }
             div class=(format!("verdict {class}")) role="status" {
                 p class="stamp" { span aria-hidden="true" { (sign) } " " (headline.label) }
-                p class="because" { (headline.because) }
+                p class="because" { (wording::sentence(&headline.because)) }
             }
             @if !report.scenario.description.is_empty() {
                 p class="about" { (report.scenario.description) }
@@ -69,7 +69,7 @@ pub(super) fn glance(report: &Report) -> Markup {
                     @if setting.faults.is_empty() { "none" }
                 }
                 dt { "Under load" }
-                dd { (setting.load) }
+                dd { (wording::sentence(&setting.load)) }
                 dt { "How often" }
                 dd { (wording::arms(&setting.arms)) " trials; " (wording::validity(report)) }
                 dt { "Pass means" }

@@ -1,4 +1,8 @@
 //! Every format against synthetic runs: snapshots, hostile text, sizes, and the page in a browser.
 
+mod browser;
+#[cfg(test)]
 mod fixture;
 mod formats;
+mod hostile;
+mod page;

@@ -1,0 +1,130 @@
+//! The page as text: its structure, its size, and that it refers to nothing outside itself.
+
+use std::collections::BTreeSet;
+
+use reports::{Format, render};
+
+use crate::fixture;
+
+/// Bytes of a page of 60 trials.
+const PAGE_MAX: usize = 2 * 1024 * 1024;
+
+fn page(run: &fixture::Run) -> String {
+    render(Format::Html, &run.report(), &fixture::options())
+}
+
+/// The page without its style and without coordinates, one element per line: what a change of
+/// content moves, and a change of geometry does not.
+fn outline(page: &str) -> String {
+    let (before, after) = page.split_once("<style>").unwrap();
+    let page = before.to_owned() + after.split_once("</style>").unwrap().1;
+    let mut lines = Vec::new();
+    for piece in page.replace('<', "\n<").lines() {
+        let geometry = ["<path", "<rect", "<circle", "<use", "<line", "<symbol", "<pattern"];
+        let closing = piece.starts_with("</");
+        let tail = piece.split_once('>').map_or("", |(_, tail)| tail);
+        if closing && tail.trim().is_empty() || geometry.iter().any(|tag| piece.starts_with(tag)) {
+            continue;
+        }
+        let without_place = [" x=", " y=", " viewBox="].iter().fold(piece.to_owned(), drop_value);
+        lines.push(without_place);
+    }
+    lines.join("\n")
+}
+
+/// Removes an attribute with its value.
+fn drop_value(text: String, name: &&str) -> String {
+    let Some((before, after)) = text.split_once(&format!("{name}\"")) else { return text };
+    let rest = after.split_once('"').map_or("", |(_, rest)| rest);
+    format!("{before}{rest}")
+}
+
+#[test]
+fn the_outline_of_a_mixed_run() {
+    let mut run = fixture::mixed();
+    run.evidence.trials.truncate(4);
+    run.verdict.judgements.truncate(3);
+    insta::assert_snapshot!(outline(&page(&run)));
+}
+
+#[test]
+fn the_outline_of_a_run_with_a_leftover() {
+    insta::assert_snapshot!(outline(&page(&fixture::leftover())));
+}
+
+#[test]
+fn a_page_of_sixty_trials_is_not_too_large() {
+    let run = fixture::large(48);
+    assert_eq!(run.evidence.trials.len(), 60);
+    let page = page(&run);
+    assert!(page.len() <= PAGE_MAX, "{} bytes", page.len());
+}
+
+#[test]
+fn long_trials_are_thinned_to_a_bounded_number_of_points() {
+    let mut run = fixture::large(48);
+    for trial in &mut run.evidence.trials {
+        let mut windows = Vec::new();
+        for round in 0..20 {
+            for window in &trial.windows {
+                let mut window = window.clone();
+                window.start =
+                    window.start + harness_core::units::Duration::from_millis(round * 8_700);
+                window.index += u32::try_from(round * 87).unwrap();
+                windows.push(window);
+            }
+        }
+        trial.windows = windows;
+    }
+    let report = run.report();
+    for trial in &report.trials {
+        let series = &trial.series;
+        assert!(series.at_s.len() > 300 && series.at_s.len() <= reports::POINTS_MAX);
+        let evidence = run.evidence.trials.iter().find(|e| e.trial == trial.trial).unwrap();
+        let planned: u64 = evidence.windows.iter().map(|window| window.totals().0).sum();
+        assert_eq!(series.planned.iter().sum::<u64>(), planned, "thinning loses no request");
+    }
+    let page = render(Format::Html, &report, &fixture::options());
+    assert!(page.len() <= PAGE_MAX, "{} bytes", page.len());
+}
+
+#[test]
+fn links_lead_to_places_on_the_page() {
+    for run in [fixture::mixed(), fixture::clean(), fixture::leftover()] {
+        let page = page(&run);
+        let values = |name: &str| -> BTreeSet<String> {
+            let after = page.split(name).skip(1);
+            after.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+        };
+        let places = values(" id=\"");
+        let (links, icon) = (values(" href=\"#"), values(" href=\"data:"));
+        assert_eq!(icon, BTreeSet::from([",".to_owned()]));
+        let lost: Vec<_> = links.difference(&places).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        assert_eq!(page.matches(" href=\"").count(), page.matches(" href=\"#").count() + 1);
+        let named: BTreeSet<String> = values(" aria-labelledby=\"");
+        assert!(named.is_subset(&places), "{named:?}");
+    }
+}
+
+#[test]
+fn headings_do_not_skip_a_level() {
+    for run in [fixture::mixed(), fixture::leftover()] {
+        let page = page(&run);
+        let levels: Vec<u32> = page
+            .match_indices("<h")
+            .filter_map(|(at, _)| page[at + 2..].chars().next()?.to_digit(10))
+            .collect();
+        assert_eq!(levels.iter().filter(|level| **level == 1).count(), 1);
+        assert_eq!(levels.first(), Some(&1));
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
+    }
+}
+
+#[test]
+fn every_table_has_heads_with_a_scope() {
+    let page = page(&fixture::mixed());
+    assert_eq!(page.matches("<th ").count(), page.matches("<th scope=\"").count());
+    assert!(!page.contains("<th>"));
+    assert_eq!(page.matches("<svg class=\"chart").count(), page.matches("role=\"img\"").count());
+}
