@@ -90,7 +90,7 @@ pub enum TextStyle {
     Ansi,
 }
 
-/// How `JUnit` tells an inconclusive expectation; it knows only success, failure, error and skipped.
+/// How `JUnit` tells an inconclusive expectation; it knows success, failure, error and skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JunitInconclusive {
     /// `<failure type="inconclusive">`: what is not proven does not turn a pipeline green.

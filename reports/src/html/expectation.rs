@@ -68,14 +68,17 @@ fn overview(report: &Report) -> Markup {
 
 /// The estimate, and below it how sure it is.
 fn held_in(expectation: &ExpectationReport) -> Markup {
-    let trials = wording::trials(expectation.counts.n() as usize);
-    let Some(share) = &expectation.share else { return html! { "– of " (trials) } };
+    let Counts { ok, .. } = expectation.counts;
     html! {
-        (numbers::percent(share.value)) " of " (trials)
-        @if let Some(confidence) = expectation.confidence {
+        (ok) " of " (wording::trials(expectation.counts.n() as usize))
+        @if let Some(share) = &expectation.share {
             small {
-                (numbers::percent(confidence)) ": " (numbers::percent_digits(share.lower)) "–"
-                (numbers::percent(share.upper))
+                (numbers::percent(share.value))
+                @if let Some(confidence) = expectation.confidence {
+                    " (" (numbers::percent(confidence)) ": "
+                    (numbers::percent_digits(share.lower)) "–"
+                    (numbers::percent_digits(share.upper)) ")"
+                }
             }
         }
     }
@@ -125,7 +128,9 @@ fn card(expectation: &ExpectationReport) -> Markup {
                     }
                 }
             }
-            p class="change" { strong { "What would change this: " } (sentence(&expectation.change)) }
+            p class="change" {
+                strong { "What would change this: " } (sentence(&expectation.change))
+            }
             dl class="facts" {
                 dt { "Claim" }
                 dd { (sentence(&expectation.claim)) }

@@ -64,7 +64,7 @@ pub(super) fn glance(report: &Report) -> Markup {
                 dt { "Faults" }
                 dd {
                     @for fault in &setting.faults {
-                        p { strong { (fault.id) } ": " (wording::fault(fault)) }
+                        p { strong { (fault.id) } ": " (wording::fault(fault).replace("->", "→")) }
                     }
                     @if setting.faults.is_empty() { "none" }
                 }

@@ -2,11 +2,14 @@
 
 use harness_core::ids::TrialIndex;
 use harness_core::signal::AlertStatus;
+use harness_core::verdict::TrialState;
 use maud::{Markup, html};
 
+use super::chart::symbols::{inline, of_state};
 use super::chart::timeline::{Frame, chart};
-use crate::model::{FaultSpan, Report, TrialReport, Zero};
+use crate::model::{ExpectationReport, FaultSpan, Report, TrialReport, Zero};
 use crate::numbers::{seconds, trimmed};
+use crate::wording;
 
 /// The element of a trial, for links to it.
 pub(super) fn anchor(trial: TrialIndex) -> String {
@@ -27,10 +30,11 @@ pub(super) fn section(report: &Report) -> Markup {
             @if let Some(trial) = telling {
                 p class="lead" {
                     "Trial " (trial.trial) " tells most. Time runs from left to right, the same in \
-                     every row; the vertical scales are the same in all trials."
+                     every row; the vertical scales are the same in all trials. The signs beside a \
+                     trial say how it went for each expectation, in their order."
                 }
                 div class="trial" id=(anchor(trial.trial)) {
-                    h3 { (title(trial)) }
+                    h3 { (title(trial)) (said(report, trial)) }
                     (body(trial, &frame))
                 }
             } @else {
@@ -40,7 +44,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 h3 class="others" { "The other trials" }
                 @for trial in others {
                     details class="trial" {
-                        summary { (title(trial)) }
+                        summary { (title(trial)) (said(report, trial)) }
                         div id=(anchor(trial.trial)) { (body(trial, &frame)) }
                     }
                 }
@@ -53,6 +57,26 @@ fn title(trial: &TrialReport) -> Markup {
     html! {
         "Trial " (trial.trial) " "
         span class="quiet" { "· " (trial.arm) " · " (in_short(trial)) }
+    }
+}
+
+/// What the trial said about each expectation, in their order.
+fn said(report: &Report, trial: &TrialReport) -> Markup {
+    let dot = |expectation: &ExpectationReport| -> Option<(TrialState, String)> {
+        let dot = expectation.dots.iter().find(|dot| dot.trial == trial.trial)?;
+        Some((dot.state, format!("{}: {}", expectation.condition, wording::state_word(dot.state))))
+    };
+    let dots: Vec<(TrialState, String)> = report.expectations.iter().filter_map(dot).collect();
+    html! {
+        @if !dots.is_empty() {
+            span class="said" {
+                @for (state, text) in &dots {
+                    span role="img" title=(text) aria-label=(text) {
+                        (inline(of_state(*state), of_state(*state)))
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::{
 use crate::clean::clean;
 
 impl Report {
-    /// The report of a run. `verdict` was made from the same `plan` and `evidence`; trials that only
-    /// one of them knows are left out of the timelines, never invented.
+    /// The report of a run. `verdict` was made from the same `plan` and `evidence`; trials that
+    /// only one of them knows are left out of the timelines, never invented.
     pub fn new(plan: &Plan, evidence: &Evidence, verdict: &Verdict, facts: &RunFacts) -> Self {
         let run = clean_facts(facts);
         let undo = format!("gameday undo {}", run.run);

@@ -42,43 +42,52 @@ const HEADINGS: [&str; 8] = [
 
 #[test]
 fn the_page_opens_without_errors_and_without_the_network() {
-    let Some(chromium) = chromium() else {
-        println!("skipped: chromium is missing");
-        return;
-    };
-    let place = place("mixed");
-    let page =
-        write(&place, &render(Format::Html, &fixture::mixed().report(), &fixture::options()));
-    let (shot, log) = (place.join("report.png"), place.join("net.json"));
-    let dom = open(
-        &chromium,
-        &place,
-        &page,
-        &["--dump-dom".to_owned(), format!("--log-net-log={}", log.display())],
-    );
-    assert_eq!(console(&dom.stderr), Vec::<String>::new(), "the console is silent");
-    let mut rest = dom.stdout.as_str();
-    for heading in HEADINGS {
-        rest = rest.split_once(heading).unwrap_or_else(|| panic!("{heading} is missing")).1;
+    let Some(chromium) = chromium() else { return skipped() };
+    for (name, run) in [
+        ("mixed", fixture::mixed()),
+        ("clean", fixture::clean()),
+        ("leftover", fixture::leftover()),
+    ] {
+        let place = place(name);
+        let page = write(&place, &render(Format::Html, &run.report(), &fixture::options()));
+        let log = place.join("net.json");
+        let net_log = format!("--log-net-log={}", log.display());
+        let dom = open(&chromium, &place, &page, &["--dump-dom".to_owned(), net_log]);
+        assert_eq!(console(&dom.stderr), Vec::<String>::new(), "the console is silent");
+        let mut rest = dom.stdout.as_str();
+        for heading in HEADINGS {
+            rest = rest.split_once(heading).unwrap_or_else(|| panic!("{heading} is missing")).1;
+        }
+        assert_eq!(requests(&log), Vec::<String>::new(), "the page asks for nothing");
     }
-    assert_eq!(requests(&log), Vec::<String>::new(), "the page asks for nothing");
-    open(
-        &chromium,
-        &place,
-        &page,
-        &[format!("--screenshot={}", shot.display()), "--window-size=1100,5200".to_owned()],
-    );
-    assert!(shot.metadata().is_ok_and(|file| file.len() > 50_000), "a screenshot of some size");
-    println!("screenshot: {}", shot.display());
+}
+
+#[test]
+fn the_page_is_drawn_in_the_light_and_in_the_dark() {
+    let Some(chromium) = chromium() else { return skipped() };
+    let place = place("drawn");
+    let report = fixture::mixed().report();
+    let page = write(&place, &render(Format::Html, &report, &fixture::options()));
+    let mut sizes = Vec::new();
+    for (name, scheme) in [("light", 1), ("dark", 0)] {
+        let shot = place.join(format!("{name}.png"));
+        let more = [
+            format!("--screenshot={}", shot.display()),
+            format!("--blink-settings=preferredColorScheme={scheme}"),
+            "--window-size=1100,5200".to_owned(),
+        ];
+        open(&chromium, &place, &page, &more);
+        sizes.push(shot.metadata().map_or(0, |file| file.len()));
+        tell(&format!("screenshot: {}", shot.display()));
+    }
+    assert!(sizes.iter().all(|size| *size > 50_000), "there is something to see: {sizes:?}");
+    assert_ne!(sizes[0], sizes[1], "light and dark differ");
 }
 
 /// The two looks at the console and at the network would notice what they look for.
 #[test]
 fn a_page_with_an_error_and_a_request_is_noticed() {
-    let Some(chromium) = chromium() else {
-        println!("skipped: chromium is missing");
-        return;
-    };
+    let Some(chromium) = chromium() else { return skipped() };
     let place = place("noticed");
     let page = write(
         &place,
@@ -94,6 +103,15 @@ fn a_page_with_an_error_and_a_request_is_noticed() {
     );
     assert!(console(&dom.stderr).iter().any(|line| line.contains("broken on purpose")));
     assert!(requests(&log).iter().any(|url| url.contains("images.invalid")));
+}
+
+fn skipped() {
+    tell("skipped: chromium is missing");
+}
+
+#[expect(clippy::print_stdout, reason = "a person looks at what is printed")]
+fn tell(text: &str) {
+    println!("{text}");
 }
 
 struct Opened {

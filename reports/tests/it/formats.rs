@@ -148,7 +148,7 @@ fn are_close(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(same)
         }
         (Value::Number(a), Value::Number(b)) => {
-            (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-12
+            a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| (a - b).abs() < 1e-12)
         }
         (a, b) => a == b,
     }

@@ -44,7 +44,7 @@ fn poisoned(text: &str) -> Run {
         for trial in &mut judgement.trials {
             trial.because = own();
         }
-        let measured = judgement.measured.as_mut().unwrap();
+        let measured = judgement.measured.as_mut().expect("the fixture measures all");
         measured.name = own();
         measured.unit = own();
     }
@@ -68,12 +68,12 @@ fn poison_trials(run: &mut Run, text: &str) {
         let looks = trial.observations.values().next().cloned().unwrap_or_default();
         trial.observations = [(SignalId::new(text), looks)].into();
         for alert in &mut trial.alerts {
-            alert.alert = text.to_owned();
+            text.clone_into(&mut alert.alert);
         }
         for action in &mut trial.actions {
-            action.actor = text.to_owned();
-            action.action = text.to_owned();
-            action.target = text.to_owned();
+            text.clone_into(&mut action.actor);
+            text.clone_into(&mut action.action);
+            text.clone_into(&mut action.target);
         }
     }
 }
@@ -117,7 +117,7 @@ fn check(text: &str) {
     let page = |report: &Report| {
         let page = plain(report, Format::Html);
         // The style is ours; charts may differ in the number of characters of a label.
-        page.split_once("</style>").unwrap().1.to_owned()
+        page.split_once("</style>").expect("a page has a style").1.to_owned()
     };
     let json = plain(&hostile, Format::Json);
     serde_json::from_str::<Report>(&json).expect("JSON stays JSON");
@@ -189,10 +189,19 @@ fn an_address_in_a_text_is_never_loaded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn any_text_stays_text(text in "\\PC{0,40}|[<>&\"'`|\\\\\\[\\]()#*_\u{0}-\u{1f}\u{7f}-\u{9f}]{0,24}") {
+    fn any_text_stays_text(
+        text in prop_oneof![
+            "\\PC{0,40}",
+            "[<>&\"'`|\\\\\\[\\]()#*_\u{0}-\u{1f}\u{7f}-\u{9f}]{0,24}",
+        ]
+    ) {
         check(&text);
     }
 }

@@ -183,8 +183,8 @@ fn description(trial: &TrialReport) -> String {
     };
     let slowest = series.latency_ms_p99.iter().flatten().copied().fold(0.0, f64::max);
     format!(
-        "{success}; the highest p99 latency of good requests is {}; {} alert notices, {} actions of \
-         automation.",
+        "{success}; the highest p99 latency of good requests is {}; {} alert notices, {} actions \
+         of automation.",
         seconds(slowest / 1e3),
         trial.alerts.len(),
         trial.actions.len()

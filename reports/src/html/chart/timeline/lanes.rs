@@ -94,8 +94,8 @@ pub(super) fn success(canvas: &mut Canvas, trial: &TrialReport, frame: &Frame) -
     html! {
         (header(top, "Success", &["share of requests"]))
         (grid(&scale, 2, percent))
-        (bound_line(&scale, frame.success_bound, &told, 13.0))
         (path("line-success", &steps(series, &shares, &canvas.time, &scale, Close::Open)))
+        (bound_line(&scale, frame.success_bound, &told, 13.0))
     }
 }
 
@@ -112,9 +112,9 @@ pub(super) fn latency(canvas: &mut Canvas, trial: &TrialReport, frame: &Frame) -
         (legend("line-p99", top + 44.0, "p99"))
         (legend("line-p50", top + 60.0, "p50"))
         (grid(&scale, 3, |tick| seconds(tick / 1e3)))
-        (bound_line(&scale, frame.latency_ms_bound, &told, -4.0))
         (path("line-p50", &points(series, &series.latency_ms_p50, &canvas.time, &scale)))
         (path("line-p99", &points(series, &series.latency_ms_p99, &canvas.time, &scale)))
+        (bound_line(&scale, frame.latency_ms_bound, &told, -4.0))
     }
 }
 
