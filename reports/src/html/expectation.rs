@@ -16,7 +16,9 @@ pub(super) fn section(report: &Report) -> Markup {
         section aria-labelledby="expectations" {
             h2 id="expectations" { "Expectations" }
             @if report.expectations.len() > 1 { (overview(report)) }
-            @for expectation in &report.expectations { (card(expectation)) }
+            @for (place, expectation) in report.expectations.iter().enumerate() {
+                (card(place, expectation))
+            }
             @if report.expectations.is_empty() { p { "Nothing was judged." } }
         }
     }
@@ -48,11 +50,11 @@ fn overview(report: &Report) -> Markup {
                     }
                 }
                 tbody {
-                    @for expectation in &report.expectations {
+                    @for (place, expectation) in report.expectations.iter().enumerate() {
                         tr {
                             td { (badge(expectation.outcome)) }
                             th scope="row" {
-                                a href={ "#expectation-" (slug(expectation)) } {
+                                a href={ "#" (anchor_of(place)) } {
                                     (sentence(&expectation.condition))
                                 }
                             }
@@ -93,15 +95,14 @@ fn measured(expectation: &ExpectationReport) -> Markup {
     }
 }
 
-/// The name of the card's element: letters and digits only, whatever the expectation is called.
-fn slug(expectation: &ExpectationReport) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    expectation.id.as_str().chars().map(plain).collect()
+/// The element of a card, for links to it: by place, because a name may be anything.
+fn anchor_of(place: usize) -> String {
+    format!("expectation-{place}")
 }
 
-fn card(expectation: &ExpectationReport) -> Markup {
+fn card(place: usize, expectation: &ExpectationReport) -> Markup {
     html! {
-        article class="card" id={ "expectation-" (slug(expectation)) } {
+        article class="card" id=(anchor_of(place)) {
             h3 { (sentence(&expectation.condition)) }
             p class="sub" { (badge(expectation.outcome)) " " code { (expectation.id) } }
             p class="because" { (sentence(&expectation.because)) }

@@ -64,7 +64,8 @@ pub(super) fn glance(report: &Report) -> Markup {
                 dt { "Faults" }
                 dd {
                     @for fault in &setting.faults {
-                        p { strong { (fault.id) } ": " (wording::fault(fault).replace("->", "→")) }
+                        @let told = wording::fault(fault).replace("->", "→");
+                        p { strong { (fault.id) } ": " (told) }
                     }
                     @if setting.faults.is_empty() { "none" }
                 }

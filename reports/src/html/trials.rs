@@ -9,7 +9,7 @@ use super::chart::symbols::{inline, of_state};
 use super::chart::timeline::{Frame, chart};
 use crate::model::{ExpectationReport, FaultSpan, Report, TrialReport, Zero};
 use crate::numbers::{seconds, trimmed};
-use crate::wording;
+use crate::wording::{self, sentence};
 
 /// The element of a trial, for links to it.
 pub(super) fn anchor(trial: TrialIndex) -> String {
@@ -89,7 +89,7 @@ fn in_short(trial: &TrialReport) -> String {
 
 fn body(trial: &TrialReport, frame: &Frame) -> Markup {
     html! {
-        @for invalid in &trial.invalid { p class="invalid" { (invalid.because) } }
+        @for invalid in &trial.invalid { p class="invalid" { (sentence(&invalid.because)) } }
         @for fault in &trial.faults { (instants(trial, fault)) }
         @match chart(trial, frame) {
             Some(chart) => {
@@ -113,12 +113,11 @@ fn body(trial: &TrialReport, frame: &Frame) -> Markup {
 
 /// `inject 0 s → effective +180 ms → revert +3 s → reverted +3.24 s`
 fn instants(trial: &TrialReport, fault: &FaultSpan) -> Markup {
-    let all = [
-        ("inject", fault.inject_s),
-        ("effective", fault.effective_s),
-        ("revert", fault.revert_s),
-        ("reverted", fault.reverted_s),
-    ];
+    let all = if trial.placebo {
+        vec![("would begin at", fault.inject_s), ("would end at", fault.revert_s)]
+    } else {
+        instants_of(fault).to_vec()
+    };
     html! {
         p class="instants" {
             strong { (fault.fault) }
@@ -136,20 +135,25 @@ fn instants(trial: &TrialReport, fault: &FaultSpan) -> Markup {
     }
 }
 
+const fn instants_of(fault: &FaultSpan) -> [(&'static str, Option<f64>); 4] {
+    [
+        ("inject", fault.inject_s),
+        ("effective", fault.effective_s),
+        ("revert", fault.revert_s),
+        ("reverted", fault.reverted_s),
+    ]
+}
+
 /// All that happened, in the order of time, for those who cannot or will not read the chart.
 fn events(trial: &TrialReport) -> Markup {
     let mut rows: Vec<(f64, String)> = Vec::new();
     for phase in &trial.phases {
         rows.push((phase.from_s, format!("phase {} begins", phase.phase.name())));
     }
+    let kind = if trial.placebo { "placebo for fault" } else { "fault" };
     for fault in &trial.faults {
-        for (name, at) in [
-            ("inject", fault.inject_s),
-            ("effective", fault.effective_s),
-            ("revert", fault.revert_s),
-            ("reverted", fault.reverted_s),
-        ] {
-            rows.extend(at.map(|at| (at, format!("fault {}: {name}", fault.fault))));
+        for (name, at) in instants_of(fault) {
+            rows.extend(at.map(|at| (at, format!("{kind} {}: {name}", fault.fault))));
         }
     }
     for alert in &trial.alerts {

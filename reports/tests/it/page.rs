@@ -97,6 +97,7 @@ fn links_lead_to_places_on_the_page() {
             after.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
         };
         let places = values(" id=\"");
+        assert_eq!(places.len(), page.matches(" id=\"").count(), "no two places have one name");
         let (links, icon) = (values(" href=\"#"), values(" href=\"data:"));
         assert_eq!(icon, BTreeSet::from([",".to_owned()]));
         let lost: Vec<_> = links.difference(&places).collect();

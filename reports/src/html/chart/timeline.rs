@@ -127,7 +127,8 @@ fn extent(trial: &TrialReport) -> Option<(f64, f64)> {
     (last > first).then_some((first, last))
 }
 
-/// The fault behind all lanes: hatched while it comes and goes, shaded while it is in force.
+/// The fault behind all lanes: shaded while it was seen in force, hatched while that is not known,
+/// to the end of the trial when it was never seen to be gone.
 fn shades(trial: &TrialReport, time: &Scale, bottom: f64) -> Markup {
     let top = PHASES_HEIGHT;
     let shade = |class: &str, from: Option<f64>, to: Option<f64>| {
@@ -142,8 +143,8 @@ fn shades(trial: &TrialReport, time: &Scale, bottom: f64) -> Markup {
         let revert = fault.revert_s.or(Some(time.values.1));
         html! {
             (shade("in-force", fault.effective_s, revert))
-            (shade("between", fault.inject_s, fault.effective_s))
-            (shade("between", fault.revert_s, fault.reverted_s))
+            (shade("between", fault.inject_s, fault.effective_s.or(revert)))
+            (shade("between", fault.revert_s, fault.reverted_s.or(Some(time.values.1))))
         }
     };
     html! { @if !trial.placebo { @for fault in &trial.faults { (one(fault)) } } }

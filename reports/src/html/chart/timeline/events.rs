@@ -109,7 +109,8 @@ pub(super) fn actions(canvas: &mut Canvas, trial: &TrialReport) -> Markup {
                 @if action.actor == *actor && action.action == *did {
                     @let at = (canvas.time.at(action.at_s), top + 11.0);
                     @let when = seconds(action.at_s);
-                    (mark("act", "action", at, MARK, &format!("{actor}: {did} {} at {when}", action.target)))
+                    @let text = format!("{actor}: {did} {} at {when}", action.target);
+                    (mark("act", "action", at, MARK, &text))
                 }
             }
         }

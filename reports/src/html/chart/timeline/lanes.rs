@@ -67,12 +67,12 @@ pub(super) fn load(canvas: &mut Canvas, trial: &TrialReport, frame: &Frame) -> M
     let rate = |counts: &[u64]| -> Vec<Option<f64>> {
         counts.iter().map(|count| Some(*count as f64 / series.step_s)).collect()
     };
-    let good = rate(&series.good);
+    let (planned, good) = (rate(&series.planned), rate(&series.good));
     html! {
         (header(top, "Load", &["requests/s", "planned and good"]))
         (grid(&scale, 3, |tick| trimmed(tick, 0)))
         (path("area-good", &steps(series, &good, &canvas.time, &scale, Close::ToAxis)))
-        (path("line-planned", &steps(series, &rate(&series.planned), &canvas.time, &scale, Close::Open)))
+        (path("line-planned", &steps(series, &planned, &canvas.time, &scale, Close::Open)))
         @for at in &series.paused_s {
             rect class="paused" x=(xy(canvas.time.at(*at))) y=(xy(top + PAD)) width="3"
                 height=(xy(LOAD_HEIGHT - PAD)) {
