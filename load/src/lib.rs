@@ -1,10 +1,13 @@
 //! Load drivers: planned requests, sent when they are due, measured from when they were due.
 //!
 //! [`HttpDriver`] is the open loop over HTTP. It keeps no record per request, decides nothing
-//! about the system under test, and says of itself how late it was.
+//! about the system under test, and says of itself how late it was. [`run_closed`] is for
+//! benchmarks alone.
 
+mod closed;
 mod desk;
 mod draw;
+mod hdr_log;
 mod http;
 mod lane;
 mod latencies;
@@ -14,6 +17,7 @@ mod mix;
 mod plans;
 mod ranges;
 mod recorder;
+mod report;
 mod request;
 mod schedule;
 mod search;
@@ -24,7 +28,10 @@ mod timer;
 mod transport;
 mod worker;
 
+pub use closed::{ClosedReport, run_closed};
+pub use hdr_log::HdrLog;
 pub use http::HttpDriver;
+pub use report::{KindReport, LoadReport, LoadTotals, Percentiles};
 pub use schedule::Schedule;
 pub use template::TemplateError;
 

@@ -8,3 +8,4 @@ mod secure;
 mod stall;
 mod stop;
 mod support;
+mod whole;
