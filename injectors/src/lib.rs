@@ -2,10 +2,14 @@
 //!
 //! It decides nothing about a run: the engine calls it through the ports of `harness-core`.
 
+mod capabilities;
+pub mod conformance;
 pub mod http;
 pub mod lab;
 pub mod process;
 pub mod proxy;
+
+pub use capabilities::{capabilities, capabilities_of};
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conformance_pods;
+mod conformance_proxy;
 mod proxy_control;
 mod proxy_edges;
 mod world;

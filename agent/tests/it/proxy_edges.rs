@@ -4,10 +4,11 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::time::Duration;
 
+use harness_core::time::Clock as _;
 use harness_core::units;
 use injectors::proxy::wire::ProxyEffect;
 
-use crate::world::{Callee, Proxy, REQUEST, ask, ask_fresh, connect, read_status};
+use crate::world::{Callee, Proxy, REQUEST, TestClock, ask, ask_fresh, connect, read_status};
 
 const LEASE_MS: u64 = 60_000;
 /// How long a blackhole is watched for a byte.
@@ -187,11 +188,7 @@ async fn latency_delays_each_round_trip_once_and_ends_at_once() {
 
 /// Microseconds of the monotonic clock.
 fn timed(work: impl FnOnce()) -> u64 {
-    let micros = || {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap()
-    };
-    let began = micros();
+    let began = TestClock.now();
     work();
-    micros() - began
+    TestClock.now().since(began).micros()
 }

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use harness_core::time::{Clock, RunTime, WallTime};
+use harness_core::topology::ProcessIdentity;
 use harness_core::units;
 use hyper::Method;
 use injectors::http::{Address, Answer, CallError, call};
 use injectors::proxy::wire::{FaultRequest, ProxyEffect, RouteReport, Routes};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
 /// Nothing in these tests waits longer for one thing.
@@ -114,8 +118,29 @@ impl Proxy {
     }
 
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
+        // Another may have killed it before.
+        self.child.kill().unwrap_or_default();
         self.child.wait().unwrap();
+    }
+
+    /// The process, while it lives.
+    pub(crate) fn identity(&self) -> Option<ProcessIdentity> {
+        injectors::process::identity(self.child.id())
+    }
+
+    /// Stops the process where it stands.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     pub(crate) fn log(&self) -> String {
@@ -176,6 +201,21 @@ fn spawn(folder: &TempDir) -> Child {
         .stdin(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// The monotonic clock, and the wall clock beside it.
+pub(crate) struct TestClock;
+
+impl Clock for TestClock {
+    fn now(&self) -> RunTime {
+        let now = clock_gettime(ClockId::Monotonic);
+        RunTime::from_nanos(u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).unwrap())
+    }
+
+    fn wall(&self) -> WallTime {
+        let now = clock_gettime(ClockId::Realtime);
+        WallTime(now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
+    }
 }
 
 /// A caller's connection.

@@ -1,0 +1,187 @@
+//! The conformance suite on `pod-kill`, against a small supervisor with real processes.
+//!
+//! A pod is a proxy process in front of a healthy callee: it answers while it lives, and it can be
+//! killed. The supervisor speaks the lab's interface as far as the injector uses it.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use harness_core::fault::{Cx, DynInjector, FaultError, Reverted, Witness};
+use harness_core::ids::{FaultId, RunId, TrialIndex};
+use harness_core::system::BoxFuture;
+use harness_core::time::Clock;
+use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
+use harness_core::units::Duration;
+use injectors::conformance::{World, check};
+use injectors::process::identity;
+use serde_json::{Value, json};
+
+use crate::world::{Callee, Proxy, TestClock};
+
+const SLOTS: usize = 3;
+
+struct Pod {
+    proxy: Proxy,
+    generation: u32,
+}
+
+struct PodWorld {
+    pods: Arc<Mutex<Vec<Pod>>>,
+    supervisor: SocketAddr,
+    _callee: Callee,
+    spec: Value,
+}
+
+impl PodWorld {
+    fn new(spec: Value) -> Self {
+        let callee = Callee::start();
+        let start = |_| Pod { proxy: Proxy::start(&[callee.address]), generation: 0 };
+        let pods: Arc<Mutex<Vec<Pod>>> = Arc::new(Mutex::new((0..SLOTS).map(start).collect()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let supervisor = listener.local_addr().unwrap();
+        let served = Arc::downgrade(&pods);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Some(pods) = served.upgrade() else { return };
+                serve(stream.unwrap(), &pods);
+            }
+        });
+        Self { pods, supervisor, _callee: callee, spec }
+    }
+
+    fn live(&self) -> Topology {
+        let pods = self.pods.lock().unwrap();
+        let instance = |(slot, pod): (usize, &Pod)| Instance {
+            name: format!("checkout-{slot}"),
+            uid: Some(uid(slot, pod)),
+            address: Some(pod.proxy.address().to_string()),
+            process: pod.proxy.identity(),
+            ready: pod.proxy.identity().is_some(),
+        };
+        Topology {
+            services: vec![Service {
+                name: "checkout".into(),
+                labels: BTreeMap::new(),
+                instances: pods.iter().enumerate().map(instance).collect(),
+            }],
+            controls: [("supervisor".to_owned(), self.supervisor.to_string())].into(),
+            ..Topology::default()
+        }
+    }
+}
+
+fn uid(slot: usize, pod: &Pod) -> String {
+    format!("uid-{slot}-{}", pod.generation)
+}
+
+/// Answers one request.
+fn serve(mut stream: TcpStream, pods: &Mutex<Vec<Pod>>) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_exact(&mut byte).is_err() {
+            return;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut pods = pods.lock().unwrap();
+    let body = if head.starts_with("GET /api/pods ") {
+        let pod = |(slot, pod): (usize, &Pod)| {
+            let process = pod.proxy.identity();
+            json!({
+                "name": format!("checkout-x-{slot}"), "uid": uid(slot, pod),
+                "deployment": "checkout", "slot": slot, "ready": process.is_some(),
+                "pid": process.as_ref().map(|it| it.pid),
+                "startTime": process.as_ref().map(|it| it.start_ticks),
+                "address": pod.proxy.address().to_string(),
+            })
+        };
+        json!({"pods": pods.iter().enumerate().map(pod).collect::<Vec<_>>()})
+    } else if head.starts_with("POST /api/deployments/checkout/restore ") {
+        for pod in pods.iter_mut().filter(|pod| pod.proxy.identity().is_none()) {
+            pod.proxy.restart();
+            pod.generation += 1;
+        }
+        json!({"ready": true, "missing": []})
+    } else {
+        panic!("an unexpected request: {head}");
+    };
+    let body = body.to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    // The injector may have been cut off.
+    stream.write_all((head + &body).as_bytes()).unwrap_or_default();
+}
+
+impl World for PodWorld {
+    fn topology(&self) -> BoxFuture<'_, Topology> {
+        Box::pin(std::future::ready(self.live()))
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &TestClock
+    }
+
+    fn fresh(&self) -> (Arc<dyn DynInjector>, Arc<dyn Witness>) {
+        let registry = injectors::registry();
+        let entry = registry.entry("pod-kill", "lab").unwrap();
+        (Arc::clone(&entry.injector), Arc::clone(&entry.witness))
+    }
+
+    fn spec(&self) -> Value {
+        self.spec.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pod_kill_conforms() {
+    for spec in [
+        json!({"service": "checkout"}),
+        json!({"service": "checkout", "count": 2, "which": "first"}),
+    ] {
+        let world = PodWorld::new(spec.clone());
+        if let Err(broken) = check(&world, "conformance").await {
+            panic!("{spec}: {broken}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lab_that_is_gone_owes_no_pods_and_a_silent_supervisor_does() {
+    let world = PodWorld::new(json!({"service": "checkout"}));
+    let (run, fault) = (RunId::new("gone"), FaultId::from("kill"));
+    let mut topology = world.live();
+    // Some process that can end, in the supervisor's place.
+    let mut stand_in = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let process: ProcessIdentity = identity(stand_in.id()).unwrap();
+    topology.services.push(Service {
+        name: "supervisor".into(),
+        labels: BTreeMap::new(),
+        instances: vec![Instance {
+            name: "supervisor-0".to_owned(),
+            uid: None,
+            address: None,
+            process: Some(process),
+            ready: true,
+        }],
+    });
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    topology.controls.insert("supervisor".to_owned(), nobody.to_string());
+    let cx = Cx {
+        run: &run,
+        trial: TrialIndex(0),
+        fault: &fault,
+        topology: &topology,
+        lease: Duration::from_secs(60),
+        deadline: Duration::from_secs(5),
+        clock: &TestClock,
+    };
+    let (injector, _) = world.fresh();
+    let undo = injector.arm(&cx, &world.spec()).await.unwrap();
+    let silent = injector.revert(&cx, &undo).await;
+    assert!(matches!(silent, Err(FaultError::Failed { .. })), "{silent:?}");
+    stand_in.kill().unwrap();
+    stand_in.wait().unwrap();
+    assert_eq!(injector.revert(&cx, &undo).await, Ok(Reverted::WasClean));
+}

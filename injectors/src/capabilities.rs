@@ -1,0 +1,304 @@
+//! What this machine can do, found by trying it: in throw-away namespaces, on throw-away objects,
+//! each for a bounded time. Nothing is assumed and nothing is left behind.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use harness_core::fault::Capability;
+use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+use crate::process::{boot_id, identity};
+
+/// A program that has not ended after so many looks is killed and counts as missing.
+const LOOKS_MAX: u32 = 300;
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Reading from, or writing to, a socket of a probe.
+const SOCKET_LIMIT: Duration = Duration::from_secs(1);
+/// So much of a program's last words is shown.
+const WORDS_BYTES_MAX: usize = 200;
+
+struct Probe {
+    name: &'static str,
+    /// `Ok` says how it was tried, `Err` why it does not work.
+    attempt: fn() -> Result<String, String>,
+    /// How to get it; may be empty.
+    remedy: &'static str,
+}
+
+/// In the order of their names.
+const PROBES: [Probe; 14] = [
+    probe("cgroup-freezer", freezer, "needs root and a writable cgroup hierarchy"),
+    probe("docker", docker, "start dockerd, and be allowed to use its socket"),
+    probe("loopback", loopback, ""),
+    probe("network-namespaces", network_namespaces, "needs root, or user namespaces"),
+    probe("nfqueue", nfqueue, "needs root, the package iptables, and a kernel with NFQUEUE"),
+    probe("nftables", nftables, "needs root and the package nftables"),
+    probe("pidfd", pidfd, "needs Linux 5.3 or newer"),
+    probe("podman", podman, "run `podman system service`, and be allowed to use its socket"),
+    probe("proc", proc, "mount /proc"),
+    probe("tc-netem", netem, "needs root, the package iproute2, and a kernel with sch_netem"),
+    probe("tc-tbf", tbf, "needs root, the package iproute2, and a kernel with sch_tbf"),
+    probe("timerfd", timerfd, ""),
+    probe("unix-sockets", unix_sockets, ""),
+    probe(
+        "user-namespaces",
+        user_namespaces,
+        "the system's administrator may have switched it off",
+    ),
+];
+
+const fn probe(
+    name: &'static str,
+    attempt: fn() -> Result<String, String>,
+    remedy: &'static str,
+) -> Probe {
+    Probe { name, attempt, remedy }
+}
+
+/// Tries everything, mechanism by mechanism. Blocks for well under a second as a rule, and for
+/// some seconds per mechanism at worst.
+pub fn capabilities() -> BTreeMap<String, Capability> {
+    PROBES.iter().map(|probe| (probe.name.to_owned(), tried(probe))).collect()
+}
+
+/// Tries only what is named; an unknown name is missing.
+pub fn capabilities_of<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<String, Capability> {
+    let one = |name: &str| match PROBES.iter().find(|probe| probe.name == name) {
+        Some(probe) => tried(probe),
+        None => Capability::Missing("this version of gameday does not know it".to_owned()),
+    };
+    names.into_iter().map(|name| (name.to_owned(), one(name))).collect()
+}
+
+fn tried(probe: &Probe) -> Capability {
+    match (probe.attempt)() {
+        Ok(how) => Capability::Available(how),
+        Err(why) if probe.remedy.is_empty() => Capability::Missing(why),
+        Err(why) => Capability::Missing(format!("{why}; {}", probe.remedy)),
+    }
+}
+
+fn loopback() -> Result<String, String> {
+    let exchange = || -> std::io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut near = TcpStream::connect(listener.local_addr()?)?;
+        let (mut far, _) = listener.accept()?;
+        far.set_read_timeout(Some(SOCKET_LIMIT))?;
+        near.write_all(&[7])?;
+        far.read_exact(&mut [0])
+    };
+    exchange().map_err(|error| error.to_string())?;
+    Ok("a byte went through 127.0.0.1".to_owned())
+}
+
+fn unix_sockets() -> Result<String, String> {
+    let exchange = || -> std::io::Result<()> {
+        let name = format!("gameday-probe-{}", getpid().as_raw_pid());
+        let address = SocketAddr::from_abstract_name(name)?;
+        let listener = UnixListener::bind_addr(&address)?;
+        let mut near = UnixStream::connect_addr(&address)?;
+        let (mut far, _) = listener.accept()?;
+        far.set_read_timeout(Some(SOCKET_LIMIT))?;
+        near.write_all(&[7])?;
+        far.read_exact(&mut [0])
+    };
+    exchange().map_err(|error| error.to_string())?;
+    Ok("a byte went through a Unix socket".to_owned())
+}
+
+fn pidfd() -> Result<String, String> {
+    let own: Pid = getpid();
+    pidfd_open(own, PidfdFlags::empty()).map_err(|error| error.to_string())?;
+    Ok("pidfd_open of this process".to_owned())
+}
+
+fn timerfd() -> Result<String, String> {
+    timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)
+        .map_err(|error| error.to_string())?;
+    Ok("timerfd_create on the monotonic clock".to_owned())
+}
+
+fn proc() -> Result<String, String> {
+    if boot_id().is_empty() {
+        return Err("there is no /proc/sys/kernel/random/boot_id".to_owned());
+    }
+    let own = identity(std::process::id()).ok_or("there is no /proc/self/stat")?;
+    Ok(format!("this process started {} ticks after boot", own.start_ticks))
+}
+
+fn user_namespaces() -> Result<String, String> {
+    run(&["unshare", "--user", "--map-root-user", "true"])
+}
+
+fn network_namespaces() -> Result<String, String> {
+    run(&["unshare", "--net", "true"])
+}
+
+fn nftables() -> Result<String, String> {
+    run(&["unshare", "--net", "nft", "add", "table", "inet", "gameday_probe"])
+}
+
+fn netem() -> Result<String, String> {
+    run(&["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"])
+}
+
+fn tbf() -> Result<String, String> {
+    let shape = ["tbf", "rate", "1mbit", "burst", "10kb", "latency", "10ms"];
+    run(&[&["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root"], &shape[..]].concat())
+}
+
+fn nfqueue() -> Result<String, String> {
+    let rule = ["-A", "OUTPUT", "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass"];
+    run(&[&["unshare", "--net", "iptables", "-w", "1"], &rule[..]].concat())
+}
+
+/// Makes and removes a cgroup that holds no process, and looks for its freezer.
+fn freezer() -> Result<String, String> {
+    let hierarchies = [
+        ("/sys/fs/cgroup/freezer", "freezer.state"),
+        ("/sys/fs/cgroup", "cgroup.freeze"),
+        ("/sys/fs/cgroup/unified", "cgroup.freeze"),
+    ];
+    let mut why = "no cgroup hierarchy is mounted".to_owned();
+    for (root, file) in hierarchies {
+        if !Path::new(root).join("cgroup.procs").exists() {
+            continue;
+        }
+        let group = Path::new(root).join(format!("gameday-probe-{}", getpid().as_raw_pid()));
+        if let Err(error) = std::fs::create_dir(&group) {
+            why = format!("{root}: {error}");
+            continue;
+        }
+        let found = group.join(file).exists();
+        std::fs::remove_dir(&group).map_err(|error| format!("{}: {error}", group.display()))?;
+        if found {
+            return Ok(format!("{file} in {root}"));
+        }
+        why = format!("{root} has no {file}");
+    }
+    Err(why)
+}
+
+fn docker() -> Result<String, String> {
+    ping(&[PathBuf::from("/run/docker.sock"), PathBuf::from("/var/run/docker.sock")])
+}
+
+fn podman() -> Result<String, String> {
+    let own = format!("/run/user/{}/podman/podman.sock", getuid().as_raw());
+    ping(&[PathBuf::from("/run/podman/podman.sock"), PathBuf::from(own)])
+}
+
+/// Asks a container engine whether it is there.
+fn ping(sockets: &[PathBuf]) -> Result<String, String> {
+    let ask = |path: &Path| -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(SOCKET_LIMIT))?;
+        stream.set_write_timeout(Some(SOCKET_LIMIT))?;
+        stream.write_all(b"GET /_ping HTTP/1.1\r\nhost: d\r\nconnection: close\r\n\r\n")?;
+        let mut line = [0; 15];
+        stream.read_exact(&mut line)?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    };
+    let mut why = Vec::new();
+    for path in sockets {
+        match ask(path) {
+            Ok(line) if line.contains(" 200") => return Ok(path.display().to_string()),
+            Ok(line) => why.push(format!("{}: {line}", path.display())),
+            Err(error) => why.push(format!("{}: {error}", path.display())),
+        }
+    }
+    Err(why.join(", "))
+}
+
+/// Runs a program that must succeed.
+fn run(words: &[&str]) -> Result<String, String> {
+    let text = words.join(" ");
+    let [program, arguments @ ..] = words else { return Err("no program".to_owned()) };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    for _ in 0..LOOKS_MAX {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(format!("`{text}`")),
+            Ok(Some(status)) => {
+                return Err(format!("`{text}` ended with {status}: {}", words_of(&mut child)));
+            }
+            Ok(None) => std::thread::sleep(LOOK_AGAIN),
+            Err(error) => return Err(format!("`{text}`: {error}")),
+        }
+    }
+    // It is our own child; killing what has just ended is no error.
+    child.kill().unwrap_or_default();
+    child.wait().map(|_| ()).unwrap_or_default();
+    Err(format!("`{text}` did not end"))
+}
+
+fn words_of(child: &mut Child) -> String {
+    let mut bytes = Vec::new();
+    if let Some(stream) = child.stderr.take() {
+        let limit = u64::try_from(WORDS_BYTES_MAX).unwrap_or(u64::MAX);
+        stream.take(limit).read_to_end(&mut bytes).map(|_| ()).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probes_are_in_order_and_cover_what_every_fault_needs() {
+        assert!(PROBES.is_sorted_by(|a, b| a.name < b.name));
+        let registry = crate::registry();
+        for (kind, _, entry) in registry.iter() {
+            for requirement in &entry.requires {
+                let known = PROBES.iter().any(|probe| probe.name == requirement.0);
+                assert!(known, "{kind} needs {}, which nobody probes", requirement.0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_faults_of_the_lab_need_is_here() {
+        let registry = crate::registry();
+        let names = registry.iter().flat_map(|(_, _, entry)| &entry.requires).map(|one| one.0);
+        for (name, state) in capabilities_of(names) {
+            assert!(matches!(state, Capability::Available(_)), "{name}: {state:?}");
+        }
+    }
+
+    #[test]
+    fn everything_is_tried_and_what_is_missing_says_why() {
+        let all = capabilities();
+        assert_eq!(all.len(), PROBES.len());
+        for (name, state) in all {
+            let (Capability::Available(words) | Capability::Missing(words)) = state;
+            assert!(!words.is_empty(), "{name}");
+        }
+        let unknown = capabilities_of(["warp-drive"]);
+        assert!(matches!(unknown["warp-drive"], Capability::Missing(_)));
+    }
+
+    #[test]
+    fn a_program_that_fails_or_is_not_there_is_missing() {
+        assert!(run(&["true"]).is_ok());
+        let failed = run(&["sh", "-c", "echo out of luck >&2; exit 5"]).unwrap_err();
+        assert!(failed.contains("out of luck"), "{failed}");
+        assert!(run(&["gameday-no-such-program"]).is_err());
+        assert!(ping(&[PathBuf::from("/nonexistent/socket")]).is_err());
+    }
+}
