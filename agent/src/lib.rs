@@ -3,3 +3,4 @@
 //! They are hidden subcommands of the one binary; the command line is read elsewhere.
 
 pub mod proxy;
+pub mod watchdog;

@@ -190,7 +190,10 @@ struct Unproven {
 impl Payment<'_> {
     async fn go(&self, state: LedgerState, which: Which) -> PayReport {
         let mut report = PayReport::default();
-        let faults = state.faults.into_iter().filter(|(_, owed)| *owed || which == Which::All);
+        // What was on a system that the run has stopped is gone with it.
+        let stopped = state.system.as_ref().is_some_and(|system| !system.owed);
+        let all = which == Which::All && !stopped;
+        let faults = state.faults.into_iter().filter(|(_, owed)| *owed || all);
         let unproven = self.round(faults.map(|(fault, _)| fault).collect(), &mut report).await;
 
         let system = state.system;
