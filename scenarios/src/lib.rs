@@ -14,7 +14,7 @@ mod read;
 mod render;
 mod schema;
 mod source;
-pub mod starter;
+mod starter;
 mod vars;
 
 pub use check::{CheckInput, PlanInput, Scenario, check, plan, warnings};
@@ -24,4 +24,5 @@ pub use plan::{JITTER_MAX, SEED_DEFAULT, SPARE_PERCENT};
 pub use render::render;
 pub use schema::schema;
 pub use source::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
+pub use starter::starter;
 pub use vars::{PARAMS_MAX, VALUE_BYTES_MAX};

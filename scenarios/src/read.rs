@@ -8,11 +8,11 @@ use harness_core::diag::Span;
 use harness_core::units::{Duration, Quantile, Rate, Ratio, UnitError};
 
 use crate::codes;
-use crate::findings::{Finding, Findings, did_you_mean, listed};
+use crate::findings::{Finding, Findings, did_you_mean, listed, nearest};
 use crate::node::{Entry, Node, Spanned, Value};
 
 /// Names are at most so long.
-pub const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 /// What a mapping may hold. The schema is made from the same tables.
 #[derive(Debug)]
@@ -107,12 +107,8 @@ impl<'n> Fields<'n> {
         let entry = self.entry(key)?;
         if entry.node.is_nothing() {
             findings.push(
-                Finding::error(
-                    codes::WRONG_TYPE,
-                    entry.key.span,
-                    format!("`{key}` needs a value"),
-                )
-                .label("nothing follows"),
+                Finding::error(codes::WRONG_TYPE, entry.key.span, format!("`{key}` needs a value"))
+                    .label("nothing follows"),
             );
             return None;
         }
@@ -126,7 +122,7 @@ impl<'n> Fields<'n> {
         value: Option<T>,
         findings: &mut Findings,
     ) -> Option<T> {
-        if value.is_none() && self.entry(key).is_none() {
+        if value.is_none() && self.entry(key).is_none() && !self.has_misspelt(key) {
             findings.push(
                 Finding::error(
                     codes::MISSING_KEY,
@@ -137,6 +133,14 @@ impl<'n> Fields<'n> {
             );
         }
         value
+    }
+
+    /// Whether a key that is not known, and was told, most likely means this one.
+    fn has_misspelt(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| {
+            let said = entry.key.value.as_str();
+            !self.section.keys.contains(&said) && nearest(said, &[key]).is_some()
+        })
     }
 
     /// Exactly one of these keys; tells when there is none or more than one.
@@ -316,13 +320,9 @@ pub(crate) fn whole(
     let text = text(node, what, findings)?;
     let Ok(number) = text.value.parse::<u64>() else {
         findings.push(
-            Finding::error(
-                codes::WRONG_TYPE,
-                node.span,
-                format!("`{what}` needs a whole number"),
-            )
-            .label("not a whole number")
-            .hint(format!("for example `{}`", range.start())),
+            Finding::error(codes::WRONG_TYPE, node.span, format!("`{what}` needs a whole number"))
+                .label("not a whole number")
+                .hint(format!("for example `{}`", range.start())),
         );
         return None;
     };

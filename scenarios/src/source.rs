@@ -250,7 +250,7 @@ fn syntax(text: &str, error: &ScanError) -> Finding {
             .hint("indent with spaces");
     }
     let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
-    let words = error.info().to_string();
+    let words = error.info();
     Finding::error(codes::SYNTAX, Span { start: at, end }, "not valid YAML")
         .label(words)
         .hint("check quotes, brackets and indentation here and in the line above")

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The version of the language.
-pub const API_VERSION: &str = "gameday.dev/v1alpha1";
+pub(crate) const API_VERSION: &str = "gameday.dev/v1alpha1";
 
 pub(crate) const DOCUMENT: Section =
     Section { name: "a document", keys: &["apiVersion", "kind", "metadata", "spec"], kinds: &[] };
@@ -26,8 +26,20 @@ pub(crate) const METADATA: Section = Section {
 pub(crate) const SPEC: Section = Section {
     name: "`spec`",
     keys: &[
-        "params", "system", "signals", "load", "steadyState", "phases", "faults", "expect",
-        "safety", "trials", "report", "slis", "slos", "automation",
+        "params",
+        "system",
+        "signals",
+        "load",
+        "steadyState",
+        "phases",
+        "faults",
+        "expect",
+        "safety",
+        "trials",
+        "report",
+        "slis",
+        "slos",
+        "automation",
     ],
     kinds: &[],
 };
@@ -158,9 +170,8 @@ fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut 
     let load = load.and_then(|(node, place)| LoadAst::read(node, place, findings));
     let expect = section("expect", findings);
     let expect = spec.require("expect", expect, findings);
-    let expect = expect.map_or_else(Vec::new, |(node, place)| {
-        super::read_expect(node, place, findings)
-    });
+    let expect =
+        expect.map_or_else(Vec::new, |(node, place)| super::read_expect(node, place, findings));
     let nothing = Span::default();
     let metadata = metadata.cloned().unwrap_or_else(|| Metadata {
         name: Spanned::new(String::new(), nothing),

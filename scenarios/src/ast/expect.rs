@@ -11,15 +11,25 @@ use crate::node::{Entry, Node, Spanned, Value};
 use crate::read::{Fields, Section, list, name, not_supported, text};
 
 /// Expectations of a scenario.
-pub const EXPECTATIONS_MAX: usize = 100;
+pub(crate) const EXPECTATIONS_MAX: usize = 100;
 
 /// Families that this build judges.
 pub(crate) const EXPECT_KINDS: [&str; 5] =
     ["successRate", "latency", "detection", "recovery", "invariant"];
 /// All families of the language.
 const ALL_KINDS: [&str; 12] = [
-    "successRate", "latency", "detection", "recovery", "invariant", "errorBudget", "degradation",
-    "automation", "telemetry", "cost", "regression", "promql",
+    "successRate",
+    "latency",
+    "detection",
+    "recovery",
+    "invariant",
+    "errorBudget",
+    "degradation",
+    "automation",
+    "telemetry",
+    "cost",
+    "regression",
+    "promql",
 ];
 
 const EXPECT: Section = Section { name: "an expectation", keys: &[], kinds: &ALL_KINDS };
@@ -36,8 +46,16 @@ pub(crate) const LATENCY: Section = Section {
 pub(crate) const DETECTION: Section = Section {
     name: "`detection`",
     keys: &[
-        "alert", "within", "after", "pages", "resolvesWithin", "quietInPlacebo", "id", "arms",
-        "inAtLeast", "confidence",
+        "alert",
+        "within",
+        "after",
+        "pages",
+        "resolvesWithin",
+        "quietInPlacebo",
+        "id",
+        "arms",
+        "inAtLeast",
+        "confidence",
     ],
     kinds: &[],
 };
@@ -112,8 +130,7 @@ pub(crate) struct Detection {
 /// Reads a list of expectations.
 pub(crate) fn read(node: &Node, place: Span, findings: &mut Findings) -> Vec<ExpectAst> {
     let items = list(node, "expect", findings);
-    if matches!(node.value, Value::List(_))
-        && (items.is_empty() || items.len() > EXPECTATIONS_MAX)
+    if matches!(node.value, Value::List(_)) && (items.is_empty() || items.len() > EXPECTATIONS_MAX)
     {
         findings.push(
             Finding::error(
@@ -139,21 +156,23 @@ fn read_one(node: &Node, findings: &mut Findings) -> Option<ExpectAst> {
     Some(ExpectAst { key: entry.key.clone(), common, family })
 }
 
+/// Reads what is a family's own.
+type Reader = fn(&Fields<'_>, &mut Findings) -> Option<Family>;
+
 fn read_family(entry: &Entry, findings: &mut Findings) -> Option<(Family, Common)> {
     let (node, place) = (&entry.node, entry.key.span);
-    let (section, read): (&'static Section, fn(&Fields<'_>, &mut Findings) -> Option<Family>) =
-        match entry.key.value.as_str() {
-            "successRate" => (&SUCCESS_RATE, success_rate),
-            "latency" => (&LATENCY, latency),
-            "detection" => (&DETECTION, detection),
-            "recovery" => (&RECOVERY, recovery),
-            _ => {
-                if let Value::List(items) = &node.value {
-                    return Some((invariant_words(items, findings)?, Common::default()));
-                }
-                (&INVARIANT, invariant)
+    let (section, read): (&'static Section, Reader) = match entry.key.value.as_str() {
+        "successRate" => (&SUCCESS_RATE, success_rate),
+        "latency" => (&LATENCY, latency),
+        "detection" => (&DETECTION, detection),
+        "recovery" => (&RECOVERY, recovery),
+        _ => {
+            if let Value::List(items) = &node.value {
+                return Some((invariant_words(items, findings)?, Common::default()));
             }
-        };
+            (&INVARIANT, invariant)
+        }
+    };
     let fields = Fields::read(node, place, section, findings)?;
     let common = Common::read(&fields, findings);
     Some((read(&fields, findings)?, common))
@@ -173,11 +192,7 @@ impl Common {
 }
 
 /// A share strictly between nothing and all: nothing else can be claimed from trials.
-fn inner_share(
-    fields: &Fields<'_>,
-    key: &str,
-    findings: &mut Findings,
-) -> Option<Spanned<Ratio>> {
+fn inner_share(fields: &Fields<'_>, key: &str, findings: &mut Findings) -> Option<Spanned<Ratio>> {
     let share = fields.quantity::<Ratio>(key, findings)?;
     if share.value == Ratio::ZERO || share.value == Ratio::ONE {
         findings.push(

@@ -15,7 +15,7 @@ pub(crate) const WITNESS: Section =
     Section { name: "a witness", keys: &["by", "when", "within"], kinds: &[] };
 
 /// A row of looks is at most so long.
-pub const LOOKS_IN_A_ROW_MAX: u32 = 100;
+pub(crate) const LOOKS_IN_A_ROW_MAX: u32 = 100;
 
 /// One fault.
 #[derive(Debug, Clone)]

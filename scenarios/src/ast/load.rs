@@ -18,12 +18,22 @@ pub(crate) const SHAPES: [&str; 5] = ["rate", "ramp", "steps", "spike", "recorde
 pub(crate) const LOAD: Section = Section {
     name: "`load`",
     keys: &[
-        "arrivals", "timeout", "request", "mix", "good", "connections", "inFlight", "timer",
-        "workers", "http2", "correlation", "feeds",
+        "arrivals",
+        "timeout",
+        "request",
+        "mix",
+        "good",
+        "connections",
+        "inFlight",
+        "timer",
+        "workers",
+        "http2",
+        "correlation",
+        "feeds",
     ],
     kinds: &SHAPES,
 };
-const FRAME: Section = Section { name: "`load`", keys: &["open"], kinds: &["journey"] };
+pub(crate) const OPEN: Section = Section { name: "`load`", keys: &["open"], kinds: &["journey"] };
 pub(crate) const RAMP: Section =
     Section { name: "`ramp`", keys: &["from", "to", "over"], kinds: &[] };
 pub(crate) const STEP: Section = Section { name: "a step", keys: &["rate", "for"], kinds: &[] };
@@ -41,19 +51,17 @@ pub(crate) const REQUEST: Section = Section {
 /// Where values of templates come from; exactly one of them.
 pub(crate) const FEED_KINDS: [&str; 4] = ["uuid", "sequence", "choice", "rows"];
 pub(crate) const FEED: Section = Section { name: "a feed", keys: &["inTurn"], kinds: &FEED_KINDS };
-pub(crate) const ROWS: &str = "rows";
 
 /// Requests in a mix.
-pub const REQUESTS_MAX: usize = 100;
+pub(crate) const REQUESTS_MAX: usize = 100;
 /// Recorded arrivals, and steps of a shape.
-pub const ARRIVALS_RECORDED_MAX: usize = 20_000;
+pub(crate) const ARRIVALS_RECORDED_MAX: usize = 20_000;
 /// Values of one feed.
-pub const FEED_VALUES_MAX: usize = 10_000;
+pub(crate) const FEED_VALUES_MAX: usize = 10_000;
 
 /// Load as written.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadAst {
-    pub(crate) place: Span,
     pub(crate) shape: Option<Spanned<Shape>>,
     pub(crate) arrivals: Option<Spanned<Arrivals>>,
     pub(crate) timeout: Option<Spanned<Duration>>,
@@ -91,7 +99,7 @@ impl LoadAst {
         let Some(open) = node.entry("open") else {
             return Self::read_open(node, place, findings);
         };
-        let frame = Fields::read(node, place, &FRAME, findings)?;
+        let frame = Fields::read(node, place, &OPEN, findings)?;
         let inner = frame.node("open", findings)?;
         Self::read_open(inner, open.key.span, findings)
     }
@@ -106,7 +114,6 @@ impl LoadAst {
         ];
         let shape = fields.one_of(&SHAPES, findings);
         Some(Self {
-            place,
             shape: shape.and_then(|entry| read_shape(entry, findings)),
             arrivals: fields.word("arrivals", &arrivals, findings),
             timeout: fields.positive("timeout", findings),
@@ -200,9 +207,7 @@ fn read_mix(fields: &Fields<'_>, findings: &mut Findings) -> Vec<RequestAst> {
     let one = fields.entry("request");
     let many = fields.entry("mix");
     match (one, many) {
-        (Some(one), None) => {
-            read_request(&one.node, one.key.span, findings).into_iter().collect()
-        }
+        (Some(one), None) => read_request(&one.node, one.key.span, findings).into_iter().collect(),
         (None, Some(many)) => {
             let items = list(&many.node, "mix", findings);
             if items.len() > REQUESTS_MAX || items.is_empty() {
@@ -351,10 +356,10 @@ fn read_feed(node: &Node, place: Span, findings: &mut Findings) -> Option<Feed> 
             Some(Feed::Choice { of })
         }
         _ => {
-            let items = list(&kind.node, ROWS, findings).iter().take(FEED_VALUES_MAX);
+            let items = list(&kind.node, "rows", findings).iter().take(FEED_VALUES_MAX);
             let rows: Vec<BTreeMap<String, String>> = items
                 .map(|row| {
-                    named(row, ROWS, findings)
+                    named(row, "rows", findings)
                         .iter()
                         .filter_map(|column| {
                             let value = text(&column.node, &column.key.value, findings)?;

@@ -9,18 +9,20 @@ mod safety;
 mod system;
 mod trials;
 
-pub(crate) use document::{DOCUMENT, METADATA, Metadata, SPEC, Spec, read as read_document};
+pub(crate) use document::{
+    API_VERSION, DOCUMENT, METADATA, REPORT, REPORT_FORMATS, SPEC, Spec, read as read_document,
+};
 pub(crate) use expect::{
-    Common, DETECTION, Detection, EXPECT_KINDS, ExpectAst, Family, INVARIANT, LATENCY, PAGES,
+    Common, DETECTION, Detection, EXPECTATIONS_MAX, ExpectAst, Family, INVARIANT, LATENCY, PAGES,
     RECOVERY, SUCCESS_RATE, read as read_expect,
 };
-pub(crate) use faults::{FAULT, FaultAst, WITNESS, WitnessAst, WitnessWhen};
+pub(crate) use faults::{FAULT, FaultAst, WITNESS, WitnessAst};
 pub(crate) use load::{
-    FEED, FEED_KINDS, LOAD, LoadAst, METHODS, RAMP, REQUEST, RequestAst, ROWS, SHAPES, SPIKE, STEP,
+    FEED, LOAD, LoadAst, METHODS, RAMP, REQUEST, RequestAst, SHAPES, SPIKE, STEP,
 };
 pub(crate) use safety::{GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
-    ACTIONS, ALERTS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, SIGNAL, SIGNAL_KINDS,
-    STEADY, SignalAst, SignalSource, SteadyAst, SystemAst,
+    ACTIONS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, STEADY, SignalAst,
+    SignalSource, SteadyAst, SystemAst,
 };
 pub(crate) use trials::{ARM, ArmAst, COUNT, Order, TRIALS, TRIALS_MAX, TrialsAst};

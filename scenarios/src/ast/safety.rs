@@ -10,20 +10,16 @@ use crate::node::{Node, Spanned, Value};
 use crate::read::{Fields, Section, bad_quantity, list, not_supported, text};
 
 /// Guardrails of a scenario.
-pub const GUARDRAILS_MAX: usize = 20;
+pub(crate) const GUARDRAILS_MAX: usize = 20;
 
 pub(crate) const SAFETY: Section = Section {
     name: "`safety`",
     keys: &["environments", "blastRadius", "guardrails", "lease", "policy", "approvals"],
     kinds: &[],
 };
-pub(crate) const RADIUS: Section = Section {
-    name: "`blastRadius`",
-    keys: &["instances", "share", "edges", "maxFor"],
-    kinds: &[],
-};
-pub(crate) const GUARDRAIL: Section =
-    Section { name: "a guardrail", keys: &["when"], kinds: &[] };
+pub(crate) const RADIUS: Section =
+    Section { name: "`blastRadius`", keys: &["instances", "share", "edges", "maxFor"], kinds: &[] };
+pub(crate) const GUARDRAIL: Section = Section { name: "a guardrail", keys: &["when"], kinds: &[] };
 
 /// Limits as written.
 #[derive(Debug, Clone, Default)]
@@ -108,9 +104,7 @@ fn parse_guardrail(when: &Spanned<String>, findings: &mut Findings) -> Option<Gu
                     when.span,
                     format!("`{}` is not a condition for a guardrail", when.value),
                 )
-                .hint(
-                    "write `success < 50% for 5s`, `latency > 2s for 3s` or `load stale for 3s`",
-                ),
+                .hint("write `success < 50% for 5s`, `latency > 2s for 3s` or `load stale for 3s`"),
             );
             return None;
         }

@@ -8,15 +8,9 @@ use crate::findings::{Finding, Findings};
 use crate::node::{Node, Spanned, Value};
 use crate::read::{Fields, Section, list, name, named, not_supported, quantity, text};
 
-/// Systems of the language that may not be built in; the built-in ones come from outside.
-pub(crate) const SYSTEM_KINDS: [&str; 5] =
-    ["lab", "kubernetes", "containers", "processes", "endpoints"];
-
 /// `system: {lab: shop}`.
 #[derive(Debug, Clone)]
 pub(crate) struct SystemAst {
-    /// The place of the whole section.
-    pub(crate) place: Span,
     /// `lab`.
     pub(crate) kind: Spanned<String>,
     /// What stands under the kind.
@@ -36,20 +30,17 @@ impl SystemAst {
             );
             return None;
         };
-        match entries.as_slice() {
-            [only] => Some(Self { place, kind: only.key.clone(), node: only.node.clone() }),
-            _ => {
-                findings.push(
-                    Finding::error(codes::NOT_ONE_KIND, place, "`system` needs exactly one kind")
-                        .hint("write `system: {lab: shop}`"),
-                );
-                None
-            }
+        if let [only] = entries.as_slice() {
+            return Some(Self { kind: only.key.clone(), node: only.node.clone() });
         }
+        findings.push(
+            Finding::error(codes::NOT_ONE_KIND, place, "`system` needs exactly one kind")
+                .hint("write `system: {lab: shop}`"),
+        );
+        None
     }
 }
 
-pub(crate) const SIGNAL_KINDS: [&str; 3] = ["probe", "alerts", "actions"];
 /// Sources of the language that this build does not have.
 const LATER: [&str; 4] = ["metric", "events", "ids", "webhook"];
 const ALL_SIGNAL_KINDS: [&str; 7] =

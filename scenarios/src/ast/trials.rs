@@ -10,15 +10,13 @@ use crate::node::{Node, Spanned, Value};
 use crate::read::{Fields, Section, list, name, named, text, whole};
 
 /// Trials of one arm.
-pub const TRIALS_MAX: u64 = 1000;
+pub(crate) const TRIALS_MAX: u64 = 1000;
 /// Arms of a scenario.
-pub const ARMS_MAX: usize = 10;
+pub(crate) const ARMS_MAX: usize = 10;
 
 pub(crate) const TRIALS: Section = Section {
     name: "`trials`",
-    keys: &[
-        "seed", "order", "mode", "arms", "count", "placebo", "stop", "invalidAtMost", "wall",
-    ],
+    keys: &["seed", "order", "mode", "arms", "count", "placebo", "stop", "invalidAtMost", "wall"],
     kinds: &[],
 };
 pub(crate) const ARM: Section = Section { name: "an arm", keys: &["faults"], kinds: &[] };

@@ -132,13 +132,13 @@ fn assertion(
             let during = during_or_default(during.as_ref(), around, findings);
             let of = request(of.as_ref(), around, findings);
             let bound = bound.value;
-            Some((Assertion::SuccessRate { of: of?, bound, during: during? }, None))
+            Some((Assertion::SuccessRate { of, bound, during: during? }, None))
         }
         Family::Latency { quantile, at_most, during, of } => {
             let during = during_or_default(during.as_ref(), around, findings);
             let of = request(of.as_ref(), around, findings);
             let (quantile, at_most) = (quantile.value, at_most.value);
-            Some((Assertion::Latency { of: of?, quantile, at_most, during: during? }, None))
+            Some((Assertion::Latency { of, quantile, at_most, during: during? }, None))
         }
         Family::Detection(detection) => {
             let fault = fault(detection.after.as_ref(), place, around, findings)?;
@@ -189,17 +189,17 @@ fn during_or_default(
     }
 }
 
-/// `Some(None)` stands for all requests.
+/// The requests that are meant; all of them where none, or one that does not exist, is named. The
+/// latter is told.
 fn request(
     of: Option<&Spanned<String>>,
     around: &Surroundings<'_>,
     findings: &mut Findings,
-) -> Option<Option<RequestKind>> {
-    let Some(of) = of else { return Some(None) };
-    let Some(load) = around.load else { return Some(None) };
+) -> Option<RequestKind> {
+    let (of, load) = (of?, around.load?);
     let known = || load.mix.iter().map(|request| request.kind.as_str());
     if known().any(|kind| kind == of.value) {
-        return Some(Some(RequestKind::new(&of.value)));
+        return Some(RequestKind::new(&of.value));
     }
     findings.push(
         Finding::error(

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Context, spec_value, system};
 
 /// Faults of a scenario.
-pub const FAULTS_MAX: usize = 50;
+pub(crate) const FAULTS_MAX: usize = 50;
 
 const IN_A_ROW: u32 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -54,8 +54,7 @@ pub(super) fn lower(
     signals: &Signals,
     findings: &mut Findings,
 ) -> Faults {
-    let mut faults =
-        Faults { plans: Vec::new(), names: Vec::new(), capabilities: BTreeMap::new() };
+    let mut faults = Faults { plans: Vec::new(), names: Vec::new(), capabilities: BTreeMap::new() };
     if let Some(extra) = spec.faults.get(FAULTS_MAX) {
         let message = format!("more than {FAULTS_MAX} faults");
         findings.push(Finding::error(codes::TOO_LARGE, extra.place, message));
@@ -123,8 +122,12 @@ fn kind<'a>(
     findings: &mut Findings,
 ) -> Option<(&'a Entry, &'a FaultEntry)> {
     let on = system.map_or("", |system| system.kind.as_str());
-    let known: Vec<&str> =
-        context.registry.iter().filter(|(_, s, _)| *s == on || on.is_empty()).map(|k| k.0).collect();
+    let known: Vec<&str> = context
+        .registry
+        .iter()
+        .filter(|(_, s, _)| *s == on || on.is_empty())
+        .map(|k| k.0)
+        .collect();
     match fault.kinds.as_slice() {
         [] => {
             findings.push(
@@ -317,12 +320,7 @@ fn no_target(entry: &Entry, system: &SystemPlan, error: &FaultError) -> Finding 
     .hint(did_you_mean(target, known))
 }
 
-fn check_disposable(
-    spec: &Spec,
-    entry: &Entry,
-    context: &Context<'_>,
-    findings: &mut Findings,
-) {
+fn check_disposable(spec: &Spec, entry: &Entry, context: &Context<'_>, findings: &mut Findings) {
     let mut told = Findings::default();
     let kind = spec.system.as_ref().and_then(|s| system::kind(s, context.systems, &mut told));
     if !kind.is_some_and(|kind| kind.disposable) {

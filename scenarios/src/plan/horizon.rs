@@ -141,11 +141,8 @@ fn recovery(
     let needed = claim.within + horizon.steady.hold;
     let phases = &horizon.phases;
     let during_fault = to == RecoveryTo::Mitigate;
-    let end = if during_fault {
-        fault.at + fault.lasts
-    } else {
-        phases.fault + phases.recovery_up_to
-    };
+    let end =
+        if during_fault { fault.at + fault.lasts } else { phases.fault + phases.recovery_up_to };
     let start = match claim.from {
         FaultInstant::Inject | FaultInstant::Effective => fault.at,
         FaultInstant::Revert | FaultInstant::Reverted => fault.at + fault.lasts,
@@ -156,7 +153,10 @@ fn recovery(
     }
     let hold = horizon.steady.hold;
     let (what, hint) = if during_fault {
-        ("fault", format!("let the fault last {} or longer", needed + start.saturating_sub(fault.at)))
+        (
+            "fault",
+            format!("let the fault last {} or longer", needed + start.saturating_sub(fault.at)),
+        )
     } else {
         ("recovery", format!("let the recovery take up to {needed} or longer"))
     };

@@ -97,11 +97,7 @@ fn mix(load: &LoadAst, findings: &mut Findings) -> Vec<RequestPlan> {
 }
 
 /// Every `{{name}}` and `{{name.column}}` must stand for a feed.
-fn check_templates(
-    request: &RequestAst,
-    feeds: &BTreeMap<String, Feed>,
-    findings: &mut Findings,
-) {
+fn check_templates(request: &RequestAst, feeds: &BTreeMap<String, Feed>, findings: &mut Findings) {
     let texts = std::iter::once(&request.path)
         .chain(request.headers.iter().map(|(_, value)| value))
         .chain(&request.body);
@@ -130,8 +126,7 @@ fn check_templates(
             let span = text.part(start, start + name.len());
             let message = format!("there is no feed for `{{{{{name}}}}}`");
             let hint = if hint.is_empty() { "declare it under `feeds`".to_owned() } else { hint };
-            findings
-                .push(Finding::error(codes::UNKNOWN_REFERENCE, span, message).hint(hint));
+            findings.push(Finding::error(codes::UNKNOWN_REFERENCE, span, message).hint(hint));
         }
     }
 }

@@ -53,7 +53,9 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
     let signals = signals::lower(spec, topology, system.as_ref(), findings);
     let faults = faults::lower(spec, context, system.as_ref(), &signals, findings);
     let steady = steady::lower(spec, &signals, findings);
+    let before = findings.count();
     let phases = phases::lower(spec, &faults.plans, &steady, findings);
+    let readable = readable && findings.count() == before;
     let arms = trials::arms(spec, &faults, findings);
     let timeline = window::Timeline::new(phases, &faults);
     let expectations = expectations::lower(
@@ -88,14 +90,7 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
     let deadlines = deadlines(load.timeout);
     Some(Plan {
         format: FORMAT.to_owned(),
-        scenario: ScenarioReference {
-            name: spec.metadata.name.value.clone(),
-            title: spec.metadata.title.clone(),
-            description: spec.metadata.description.clone(),
-            owner: spec.metadata.owner.clone(),
-            sha256: context.sha256.to_owned(),
-            params: context.params.clone(),
-        },
+        scenario: reference(spec, context),
         seed: trials::seed(spec, context),
         system,
         capabilities: faults.capabilities,
@@ -111,6 +106,18 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
         deadlines,
         reports: spec.reports.clone(),
     })
+}
+
+fn reference(spec: &Spec, context: &Context<'_>) -> ScenarioReference {
+    let metadata = &spec.metadata;
+    ScenarioReference {
+        name: metadata.name.value.clone(),
+        title: metadata.title.clone(),
+        description: metadata.description.clone(),
+        owner: metadata.owner.clone(),
+        sha256: context.sha256.to_owned(),
+        params: context.params.clone(),
+    }
 }
 
 /// Expectations resolved against a plan that was run.

@@ -48,10 +48,7 @@ pub(super) fn lower(
             Finding::error(
                 codes::IMPOSSIBLE_PHASES,
                 up_to.span,
-                format!(
-                    "in {} the steady state cannot hold for {}",
-                    up_to.value, steady.hold
-                ),
+                format!("in {} the steady state cannot hold for {}", up_to.value, steady.hold),
             )
             .label("too short")
             .hint("lengthen the recovery, or shorten `steadyState: {hold: ...}`"),
@@ -75,10 +72,9 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
                 || matches!(from, Some(FaultInstant::Revert | FaultInstant::Reverted));
             after_revert.then(|| within.value + steady.hold + RECOVERY_SPARE)
         }
-        Family::Detection(detection) => detection
-            .resolves_within
-            .as_ref()
-            .map(|within| within.value + RECOVERY_SPARE),
+        Family::Detection(detection) => {
+            detection.resolves_within.as_ref().map(|within| within.value + RECOVERY_SPARE)
+        }
         Family::SuccessRate { .. } | Family::Latency { .. } | Family::Invariant { .. } => None,
     });
     claims.fold(RECOVERY_UP_TO_MIN, Duration::max)

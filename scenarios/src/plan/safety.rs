@@ -1,9 +1,7 @@
 //! Limits and guardrails; and whether the faults keep to them.
 
 use harness_core::diag::Span;
-use harness_core::plan::{
-    Arm, FaultPlan, Guard, Guardrail, RadiusLimit, SafetyPlan, SystemPlan,
-};
+use harness_core::plan::{Arm, FaultPlan, Guard, Guardrail, RadiusLimit, SafetyPlan, SystemPlan};
 use harness_core::units::{Duration, Ratio};
 
 use crate::ast::{RadiusAst, Spec};
@@ -38,11 +36,7 @@ pub(super) fn lower(
     }
 }
 
-fn environments(
-    spec: &Spec,
-    system: Option<&SystemPlan>,
-    findings: &mut Findings,
-) -> Vec<String> {
+fn environments(spec: &Spec, system: Option<&SystemPlan>, findings: &mut Findings) -> Vec<String> {
     let Some(said) = &spec.safety.environments else { return vec!["lab".to_owned()] };
     let names: Vec<String> = said.iter().map(|name| name.value.clone()).collect();
     if let Some(system) = system
@@ -170,8 +164,8 @@ fn check_conflicts(spec: &Spec, faults: &[FaultPlan], arms: &[Arm], findings: &m
             let together_in_arm = arms
                 .iter()
                 .any(|arm| arm.faults.contains(&later.id) && arm.faults.contains(&earlier.id));
-            let apart = later.at >= earlier.at + earlier.lasts
-                || earlier.at >= later.at + later.lasts;
+            let apart =
+                later.at >= earlier.at + earlier.lasts || earlier.at >= later.at + later.lasts;
             let edge = later.radius.edges.iter().find(|edge| earlier.radius.edges.contains(edge));
             let Some(edge) = edge.filter(|_| together_in_arm && !apart) else { continue };
             let place = |id: &str| {

@@ -1,7 +1,7 @@
 //! What stands under a kind of fault, as the JSON value that its injector checks.
 //!
-//! The injector's schema says which keys there are and which of them are texts, so that `delay: 250`
-//! is refused as a duration without a unit and not as a number.
+//! The injector's schema says which keys there are and which of them are texts, so that
+//! `delay: 250` is refused as a duration without a unit and not as a number.
 
 use harness_core::diag::Span;
 use harness_core::fault::{DynInjector, SpecError};
@@ -17,11 +17,13 @@ pub(super) fn read(
     injector: &dyn DynInjector,
     findings: &mut Findings,
 ) -> Option<Json> {
+    if holds_parameter(&entry.node) {
+        return None;
+    }
     let schema = injector.schema().to_value();
     let before = findings.count();
-    let value = convert(&entry.node, entry.key.span, &Place { schema: &schema, root: &schema }, {
-        &entry.key.value
-    }, findings);
+    let place = Place { schema: &schema, root: &schema };
+    let value = convert(&entry.node, entry.key.span, &place, &entry.key.value, findings);
     if findings.count() > before {
         return None;
     }
@@ -46,6 +48,15 @@ pub(super) fn place_of(entry: &Entry, name: &str) -> Span {
     search(&entry.node, name).unwrap_or(entry.key.span)
 }
 
+/// Whether a `${...}` is left, whose value could not be put in and which was told.
+fn holds_parameter(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar { text, .. } => text.contains("${"),
+        Value::List(items) => items.iter().any(holds_parameter),
+        Value::Map(entries) => entries.iter().any(|entry| holds_parameter(&entry.node)),
+    }
+}
+
 /// A schema with the document that its references point into.
 #[derive(Clone, Copy)]
 struct Place<'s> {
@@ -53,7 +64,7 @@ struct Place<'s> {
     root: &'s Json,
 }
 
-impl<'s> Place<'s> {
+impl Place<'_> {
     /// Follows references, and passes through the wrapper of optional values.
     fn resolved(self) -> Self {
         let mut schema = self.schema;
@@ -117,7 +128,9 @@ fn convert(
             let inner = place.schema.get("items").unwrap_or(&Json::Null);
             let inner = Place { schema: inner, root: place.root };
             let items = items.iter();
-            Json::Array(items.map(|item| convert(item, item.span, &inner, name, findings)).collect())
+            Json::Array(
+                items.map(|item| convert(item, item.span, &inner, name, findings)).collect(),
+            )
         }
         Value::Map(entries) => {
             let place = place.resolved();

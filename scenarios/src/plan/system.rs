@@ -92,8 +92,7 @@ fn defects(
             format!("`{name}` can be {}", listed(&values))
         };
         let message = format!("`--with {name}={value}` is not a defect of this system");
-        findings
-            .push(Finding::error(codes::UNKNOWN_DEFECT, system.kind.span, message).hint(hint));
+        findings.push(Finding::error(codes::UNKNOWN_DEFECT, system.kind.span, message).hint(hint));
     }
     defects
 }

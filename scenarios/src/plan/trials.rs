@@ -118,14 +118,10 @@ pub(super) fn lower(
     findings: &mut Findings,
 ) -> TrialsPlan {
     let trials = &spec.trials;
-    let mode = context
-        .mode
-        .or(trials.mode.as_ref().map(|mode| mode.value))
-        .unwrap_or(TrialMode::Inferred);
-    let counts: Vec<u64> = arms
-        .iter()
-        .map(|arm| count(arm, spec, context, mode, expectations, findings))
-        .collect();
+    let mode =
+        context.mode.or(trials.mode.as_ref().map(|mode| mode.value)).unwrap_or(TrialMode::Inferred);
+    let counts: Vec<u64> =
+        arms.iter().map(|arm| count(arm, spec, context, mode, expectations, findings)).collect();
     if mode == TrialMode::Inferred {
         warn_of_few(arms, &counts, expectations, spec, findings);
     }
@@ -276,19 +272,11 @@ fn shuffle(counts: &[u64], seed: u64) -> Vec<usize> {
 /// One of each arm after the other until all are used up.
 fn in_turn(counts: &[u64]) -> Vec<usize> {
     let most = counts.iter().copied().max().unwrap_or(0);
-    (0..most)
-        .flat_map(|round| (0..counts.len()).filter(move |arm| counts[*arm] > round))
-        .collect()
+    (0..most).flat_map(|round| (0..counts.len()).filter(move |arm| counts[*arm] > round)).collect()
 }
 
 /// Refuses when the trials cannot end in time even if every recovery takes no time at all.
-fn check_wall(
-    spec: &Spec,
-    trials: usize,
-    phases: Phases,
-    wall: Duration,
-    findings: &mut Findings,
-) {
+fn check_wall(spec: &Spec, trials: usize, phases: Phases, wall: Duration, findings: &mut Findings) {
     let shortest = phases.longest().saturating_sub(phases.recovery_up_to);
     let all = shortest.times(trials as u64);
     if all <= wall {

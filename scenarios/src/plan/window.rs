@@ -2,9 +2,7 @@
 
 use harness_core::diag::Span;
 use harness_core::ids::FaultId;
-use harness_core::plan::{
-    Anchor, FaultInstant, Moment, Phase, PhaseEdge, Phases, WindowRange,
-};
+use harness_core::plan::{Anchor, FaultInstant, Moment, Phase, PhaseEdge, Phases, WindowRange};
 use harness_core::units::Duration;
 
 use crate::codes;
@@ -39,9 +37,8 @@ pub(super) struct Timeline {
 impl Timeline {
     pub(super) fn new(phases: Phases, faults: &Faults) -> Self {
         let faults = faults.plans.iter();
-        let faults = faults
-            .map(|fault| (fault.id.clone(), fault.at, fault.at + fault.lasts))
-            .collect();
+        let faults =
+            faults.map(|fault| (fault.id.clone(), fault.at, fault.at + fault.lasts)).collect();
         Self { phases, faults }
     }
 
@@ -109,11 +106,11 @@ pub(super) fn parse(
         return Some(WindowRange::phases(name, *first, *last));
     }
     let Some((from, to)) = text.value.split_once("..") else {
-        let hint = did_you_mean(said, NAMED.iter().map(|(name, ..)| *name));
+        let near = did_you_mean(said, NAMED.iter().map(|(name, ..)| *name));
         findings.push(
             Finding::error(codes::BAD_WINDOW, text.span, format!("`{said}` is not a window"))
                 .label("neither a name nor `from .. to`")
-                .hint(format!("{hint}; or for example `fault.start+1s .. fault.end`")),
+                .hint(format!("{near} A range is written like `fault.start+1s .. fault.end`")),
         );
         return None;
     };
@@ -134,12 +131,7 @@ pub(super) fn parse(
 }
 
 /// `down.effective+4s`.
-fn moment(
-    text: &str,
-    span: Span,
-    faults: &Faults,
-    findings: &mut Findings,
-) -> Option<Moment> {
+fn moment(text: &str, span: Span, faults: &Faults, findings: &mut Findings) -> Option<Moment> {
     let said = text.trim();
     let lead = text.len() - text.trim_start().len();
     let span = if span.end - span.start == text.len() {
@@ -147,7 +139,8 @@ fn moment(
     } else {
         span
     };
-    let hint = "write `<phase>.start`, `<phase>.end`, `<fault>.effective`, each with `+1s` or `-1s`";
+    let hint =
+        "write `<phase>.start`, `<phase>.end`, `<fault>.effective`, each with `+1s` or `-1s`";
     let Some((name, rest)) = said.split_once('.') else {
         let message = format!("`{said}` is not an instant");
         findings.push(Finding::error(codes::BAD_WINDOW, span, message).hint(hint));

@@ -1,4 +1,9 @@
 //! Tests of the scenario language, all in one binary.
 
+mod cases;
 mod catalogue;
+mod expectations;
+mod language;
+mod properties;
+mod schema;
 mod world;

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use harness_core::diag::Diagnostic;
 use harness_core::fault::{
     BlastRadius, Capability, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Registry,
-    Requirement, Reverted, Reversibility, Sighting, Witness,
+    Requirement, Reversibility, Reverted, Sighting, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
+use harness_core::plan::{Plan, TrialMode};
 use harness_core::system::{BoxFuture, DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
 use harness_core::units::{Duration, Ratio};
+use scenarios::{CheckInput, PlanInput, check, plan, render};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,7 +73,7 @@ fn on_service(spec: &Kill, topology: &Topology) -> Result<BlastRadius, FaultErro
         .ok_or(FaultError::NoTarget { target: spec.service.to_string() })?;
     let total = service.instances.len() as u64;
     let count = u64::from(spec.count).min(total);
-    let names = service.instances.iter().take(usize::try_from(count).unwrap());
+    let names = service.instances.iter().take(usize::try_from(count).expect("a handful"));
     Ok(BlastRadius {
         instances: names.map(|i| format!("{}/{}", service.name, i.name)).collect(),
         share: Some(Ratio::from_billionths(count * 1_000_000_000 / total)),
@@ -122,7 +125,9 @@ macro_rules! harmless {
     };
 }
 
-harmless!(OutageFault, Outage, "dependency-outage", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(OutageFault, Outage, "dependency-outage", Reversible, "proxy", |s, t| on_edge(
+    &s.edge, t
+));
 harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
@@ -187,13 +192,8 @@ const EDGES: [(&str, &str); 10] = [
 ];
 
 fn shop() -> Topology {
-    let instance = |name: String| Instance {
-        name,
-        uid: None,
-        address: None,
-        process: None,
-        ready: false,
-    };
+    let instance =
+        |name: String| Instance { name, uid: None, address: None, process: None, ready: false };
     Topology {
         entry: String::new(),
         services: SERVICES
@@ -239,4 +239,40 @@ pub(crate) fn capabilities() -> BTreeMap<String, Capability> {
     ["proxy", "signals", "nftables"]
         .map(|name| (name.to_owned(), Capability::Available("test".to_owned())))
         .into()
+}
+
+/// What a command line may change about a plan, and what this machine has.
+pub(crate) struct Overrides {
+    pub(crate) seed: Option<u64>,
+    pub(crate) trials: Option<u32>,
+    pub(crate) mode: Option<TrialMode>,
+    pub(crate) defects: Vec<(String, String)>,
+    pub(crate) capabilities: BTreeMap<String, Capability>,
+}
+
+/// Makes a plan of a text, or draws what is wrong with it.
+pub(crate) fn plan_of(text: &str, change: impl Fn(&mut Overrides)) -> Result<Plan, String> {
+    let (registry, systems) = (registry(), systems());
+    let input = CheckInput { params_set: &[], registry: &registry, systems: &systems };
+    let (scenario, diagnostics) = check("scenario.yaml", text, &input);
+    let draw = |diagnostics: &[Diagnostic]| render("scenario.yaml", text, diagnostics, false);
+    let scenario = scenario.ok_or_else(|| draw(&diagnostics))?;
+    let mut overrides = Overrides {
+        seed: None,
+        trials: None,
+        mode: None,
+        defects: Vec::new(),
+        capabilities: capabilities(),
+    };
+    change(&mut overrides);
+    let input = PlanInput {
+        seed: overrides.seed,
+        trials: overrides.trials,
+        mode: overrides.mode,
+        defects: &overrides.defects,
+        capabilities: &overrides.capabilities,
+        registry: &registry,
+        systems: &systems,
+    };
+    plan(&scenario, &input).map_err(|diagnostics| draw(&diagnostics))
 }

@@ -1,0 +1,415 @@
+//! The sections of `spec`.
+
+use harness_core::fault::Registry;
+use serde_json::{Map, Value, json};
+
+use crate::ast::{
+    ACTIONS, ARM, COUNT, DETECTION, EXPECTATIONS_MAX, FAULT, FEED, GUARDRAIL, INVARIANT, LATENCY,
+    LATENCY_BOUND, LOAD, METHODS, PAGES, PHASES, PROBE, RADIUS, RAMP, RECOVERY, RECOVERY_PHASE,
+    REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE, STEADY, STEP, SUCCESS_RATE, TRIALS,
+    WITNESS,
+};
+
+use super::parts::{
+    Shape, duration, exactly_one, flag, list, name, object, quantity, ratio, text, texts, whole,
+};
+
+/// A mapping without required keys.
+fn optional(
+    section: &'static crate::read::Section,
+    properties: Vec<(&'static str, Value)>,
+) -> Value {
+    object(section, Shape { properties, required: &[], later: &[] })
+}
+
+pub(super) fn system() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"lab": text("A lab of this name: `shop`.")},
+        "required": ["lab"],
+        "additionalProperties": false,
+    })
+}
+
+pub(super) fn signals() -> Value {
+    let probe = optional(
+        &PROBE,
+        vec![
+            ("edge", text("Through this edge; else at the system's entry.")),
+            ("every", duration("Period; 250ms.")),
+            ("path", text("Path of the check; `/healthz`.")),
+            ("timeout", duration("A check that took longer has failed; the period, at most 1s.")),
+        ],
+    );
+    let actions = optional(&ACTIONS, vec![("every", duration("Period of asking; 250ms."))]);
+    let nothing = json!({"type": "object", "additionalProperties": false});
+    let signal = json!({
+        "type": "object",
+        "properties": {"probe": probe, "alerts": nothing, "actions": actions},
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+    });
+    json!({
+        "type": "object",
+        "description": "Sources of observations beside the load.",
+        "additionalProperties": signal,
+    })
+}
+
+fn rate(description: &str) -> Value {
+    quantity("Rate", description)
+}
+
+fn request() -> Value {
+    let mut properties: Vec<(&'static str, Value)> =
+        METHODS.iter().map(|method| (*method, text("The path, from `/` on."))).collect();
+    let headers = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    properties.extend([
+        ("weight", whole(1, "Its share of all requests is this over the sum of weights; 1.")),
+        ("key", texts(&["none", "sequence", "uuid"])),
+        ("headers", headers),
+        ("body", text("The body; may hold `{{feed}}`.")),
+        ("kind", text("What reports call it; else method and path.")),
+        ("bodyContains", text("The answer must contain this to be good.")),
+    ]);
+    exactly_one(optional(&REQUEST, properties), &METHODS)
+}
+
+fn feed() -> Value {
+    let nothing = || json!({"type": ["object", "null"]});
+    let rows = json!({"type": "object"});
+    optional(
+        &FEED,
+        vec![
+            ("uuid", nothing()),
+            ("sequence", nothing()),
+            ("choice", list(&json!({"type": ["string", "number"]}))),
+            ("rows", list(&rows)),
+            ("inTurn", flag("One row after the other; else at random.")),
+        ],
+    )
+}
+
+fn shapes() -> Vec<(&'static str, Value)> {
+    let ramp = object(
+        &RAMP,
+        Shape {
+            properties: vec![
+                ("from", rate("At the start.")),
+                ("to", rate("At the end and after it.")),
+                ("over", duration("How long it takes.")),
+            ],
+            required: &["from", "to", "over"],
+            later: &[],
+        },
+    );
+    let step = object(
+        &STEP,
+        Shape {
+            properties: vec![("rate", rate("The rate.")), ("for", duration("How long."))],
+            required: &["rate", "for"],
+            later: &[],
+        },
+    );
+    let spike = object(
+        &SPIKE,
+        Shape {
+            properties: vec![
+                ("base", rate("Before and after.")),
+                ("peak", rate("In the spike.")),
+                ("at", duration("When it begins.")),
+                ("for", duration("How long it lasts.")),
+            ],
+            required: &["base", "peak", "at", "for"],
+            later: &[],
+        },
+    );
+    vec![
+        ("rate", rate("One rate: `400/s`.")),
+        ("ramp", ramp),
+        ("steps", list(&step)),
+        ("spike", spike),
+        ("recorded", list(&duration("Since the load's start."))),
+    ]
+}
+
+pub(super) fn load() -> Value {
+    let mut properties = shapes();
+    let status = json!({"type": ["string", "integer"]});
+    properties.extend([
+        ("arrivals", texts(&["constant", "poisson"])),
+        ("timeout", duration("A request without its whole answer then has failed; 2s.")),
+        ("request", request()),
+        ("mix", list(&request())),
+        ("good", json!({"oneOf": [status, list(&status)]})),
+        ("connections", whole(1, "Connections at once at most; 256.")),
+        ("inFlight", whole(1, "Requests unanswered at once at most; 4096.")),
+        ("timer", texts(&["relaxed", "precise", "exact"])),
+        ("workers", whole(1, "Threads that send; 1.")),
+        ("http2", flag("Speak HTTP/2.")),
+        ("correlation", flag("Carry `traceparent` and `baggage`.")),
+        ("feeds", json!({"type": "object", "additionalProperties": feed()})),
+    ]);
+    let direct = exactly_one(optional(&LOAD, properties), &SHAPES);
+    json!({
+        "oneOf": [
+            direct,
+            {
+                "type": "object",
+                "properties": {"open": direct},
+                "required": ["open"],
+                "additionalProperties": false,
+            },
+        ],
+    })
+}
+
+pub(super) fn steady() -> Value {
+    let latency = object(
+        &LATENCY_BOUND,
+        Shape {
+            properties: vec![
+                ("quantile", quantity("Quantile", "Which.")),
+                ("atMost", duration("The bound.")),
+            ],
+            required: &["quantile", "atMost"],
+            later: &[],
+        },
+    );
+    optional(
+        &STEADY,
+        vec![
+            ("success", ratio("At least this share of requests is good; 99%.")),
+            ("latency", latency),
+            ("require", list(&text("A probe that must be ok; all of them."))),
+            ("hold", duration("All of it for this long; 500ms.")),
+            ("within", duration("Reached within this time; 20s.")),
+        ],
+    )
+}
+
+pub(super) fn phases() -> Value {
+    let recovery = optional(&RECOVERY_PHASE, vec![("upTo", duration("At most this long."))]);
+    optional(
+        &PHASES,
+        vec![
+            ("warmup", duration("Load runs, nothing is judged; 500ms.")),
+            ("baseline", duration("Load runs without a fault; 1.5s.")),
+            ("fault", duration("Until the last fault ends.")),
+            ("recovery", json!({"oneOf": [duration("At most this long."), recovery]})),
+            ("settle", duration("Late relapses show; 300ms.")),
+        ],
+    )
+}
+
+/// The list of faults; each kind's specification goes under `$defs`.
+pub(super) fn faults(registry: &Registry, definitions: &mut Map<String, Value>) -> Value {
+    let witness = optional(
+        &WITNESS,
+        vec![
+            ("by", text("A probe; else the kind's own witness.")),
+            ("when", text("`failed 3 in a row`, or `ok 3 in a row`.")),
+            ("within", duration("They must have agreed within this time.")),
+        ],
+    );
+    let mut fault = object(
+        &FAULT,
+        Shape {
+            properties: vec![
+                ("id", name("Its name; else its kind.")),
+                ("at", duration("When, from the start of the fault phase; 0s.")),
+                ("for", duration("How long it is held.")),
+                ("effective", witness.clone()),
+                ("reverted", witness),
+            ],
+            required: &["for"],
+            later: &[],
+        },
+    );
+    let mut kinds: Vec<&str> = Vec::new();
+    for (kind, _, entry) in registry.iter() {
+        if kinds.last() == Some(&kind) {
+            continue;
+        }
+        kinds.push(kind);
+        let mut schema = entry.injector.schema().to_value();
+        lift_definitions(&mut schema, definitions);
+        schema["description"] = json!(entry.injector.summary());
+        let id = format!("fault.{kind}");
+        fault["properties"][kind] = json!({"$ref": format!("#/$defs/{id}")});
+        definitions.insert(id, schema);
+    }
+    list(&exactly_one(fault, &kinds))
+}
+
+/// Moves a specification's own `$defs` to the root, where its references then point.
+fn lift_definitions(schema: &mut Value, definitions: &mut Map<String, Value>) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    fields.remove("$schema");
+    fields.remove("title");
+    if let Some(Value::Object(own)) = fields.remove("$defs") {
+        definitions.extend(own);
+    }
+}
+
+/// What every family takes.
+fn common() -> Vec<(&'static str, Value)> {
+    vec![
+        ("id", name("Its name; else its family.")),
+        ("arms", list(&text("Over the trials of these arms; those with the fault."))),
+        ("inAtLeast", ratio("In at least this share of incidents; 80%.")),
+        ("confidence", ratio("With this confidence; 95%.")),
+    ]
+}
+
+fn family(
+    section: &'static crate::read::Section,
+    own: Vec<(&'static str, Value)>,
+    required: &'static [&'static str],
+) -> Value {
+    let properties = own.into_iter().chain(common()).collect();
+    object(section, Shape { properties, required, later: &[] })
+}
+
+/// The families about a window of requests: `successRate` and `latency`.
+fn rates_and_latencies() -> (Value, Value) {
+    let during = || text("`baseline`, `fault`, `recovery`, `all` or `from .. to`; `fault`.");
+    let of = || text("A request of the load; else all.");
+    let success = family(
+        &SUCCESS_RATE,
+        vec![
+            ("atLeast", ratio("The bound.")),
+            ("atMost", ratio("The bound.")),
+            ("during", during()),
+            ("of", of()),
+        ],
+        &[],
+    );
+    let latency = family(
+        &LATENCY,
+        vec![
+            ("quantile", quantity("Quantile", "Which.")),
+            ("atMost", duration("The bound.")),
+            ("during", during()),
+            ("of", of()),
+        ],
+        &["quantile", "atMost"],
+    );
+    (exactly_one(success, SUCCESS_RATE.kinds), latency)
+}
+
+pub(super) fn expect() -> Value {
+    let (success, latency) = rates_and_latencies();
+    let pages = optional(&PAGES, vec![("exactly", whole(0, "So often."))]);
+    let detection = family(
+        &DETECTION,
+        vec![
+            ("alert", text("`alertname`.")),
+            ("within", duration("Fires within this time from `effective`.")),
+            ("after", text("The fault; the first one.")),
+            ("pages", pages),
+            ("resolvesWithin", duration("Resolves within this time from `reverted`.")),
+            ("quietInPlacebo", flag("And stays silent in every placebo trial.")),
+        ],
+        &["alert", "within"],
+    );
+    let recovery = family(
+        &RECOVERY,
+        vec![
+            ("to", texts(&["mitigate", "restore"])),
+            ("from", texts(&["inject", "effective", "revert", "reverted"])),
+            ("within", duration("Within this time.")),
+            ("of", text("The fault; the first one.")),
+        ],
+        &["to", "within"],
+    );
+    let invariant = family(
+        &INVARIANT,
+        vec![
+            ("noneLost", flag("No accepted id is missing.")),
+            ("noneTwice", flag("No id was processed twice.")),
+        ],
+        &[],
+    );
+    let words = list(&json!({"enum": ["none-lost", "none-twice"]}));
+    let expectation = json!({
+        "type": "object",
+        "properties": {
+            "successRate": success,
+            "latency": latency,
+            "detection": detection,
+            "recovery": recovery,
+            "invariant": {"oneOf": [invariant, words]},
+        },
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+    });
+    let mut expect = list(&expectation);
+    expect["minItems"] = json!(1);
+    expect["maxItems"] = json!(EXPECTATIONS_MAX);
+    expect
+}
+
+pub(super) fn safety() -> Value {
+    let radius = optional(
+        &RADIUS,
+        vec![
+            ("instances", whole(0, "Instances at most.")),
+            ("share", ratio("Share of one service's instances at most.")),
+            ("edges", whole(0, "Edges at most.")),
+            ("maxFor", duration("Length of one fault at most.")),
+        ],
+    );
+    let when = text("`success < 50% for 5s`, `latency > 2s for 3s`, `load stale for 3s`.");
+    let guardrail = object(
+        &GUARDRAIL,
+        Shape { properties: vec![("when", when.clone())], required: &["when"], later: &[] },
+    );
+    object(
+        &SAFETY,
+        Shape {
+            properties: vec![
+                ("environments", list(&text("Where this may run; `lab`."))),
+                ("blastRadius", radius),
+                ("guardrails", list(&json!({"oneOf": [when, guardrail]}))),
+                ("lease", duration("Faults revert without us after this time; 15s.")),
+            ],
+            required: &[],
+            later: &["policy", "approvals"],
+        },
+    )
+}
+
+pub(super) fn trials() -> Value {
+    let count = object(
+        &COUNT,
+        Shape {
+            properties: vec![("min", whole(1, "The fewest.")), ("max", whole(1, "The most."))],
+            required: &["min", "max"],
+            later: &[],
+        },
+    );
+    let some = list(&text("A fault."));
+    let faults = json!({"oneOf": [{"const": "none"}, some]});
+    let arm = optional(&ARM, vec![("faults", faults)]);
+    optional(
+        &TRIALS,
+        vec![
+            ("seed", whole(0, "All random choices come from it; 1.")),
+            ("order", texts(&["shuffled", "inTurn"])),
+            ("mode", texts(&["inferred", "observed"])),
+            ("arms", json!({"type": "object", "additionalProperties": arm})),
+            ("count", json!({"oneOf": [whole(1, "Trials of each arm."), count]})),
+            ("placebo", whole(0, "Trials without a fault; 5.")),
+            ("stop", texts(&["fixed", "sequential"])),
+            ("invalidAtMost", ratio("With more invalid trials nothing is concluded; 20%.")),
+            ("wall", duration("No trial starts after this time; 30m.")),
+        ],
+    )
+}
+
+pub(super) fn report() -> Value {
+    optional(&REPORT, vec![("formats", list(&json!({"enum": REPORT_FORMATS})))])
+}
