@@ -7,8 +7,11 @@ use std::fmt::Write as _;
 use crate::model::{ExpectationReport, Report};
 use crate::{numbers, wording};
 
-/// At most this many expectations get a row; some places cut long comments off in the middle.
-const ROWS_MAX: usize = 50;
+/// At most this many expectations get a row: comments are bounded (65,536 characters on GitHub),
+/// and what is longer is refused or cut off in the middle.
+const ROWS_MAX: usize = 30;
+/// At most this many characters of one text.
+const TEXT_CHARS_MAX: usize = 300;
 /// At most this many invalid trials are told one by one.
 const INVALID_TOLD_MAX: usize = 10;
 
@@ -144,7 +147,7 @@ fn line(out: &mut String, text: &str) {
 /// Text that Markdown shows as it is: nothing formats, mentions, links or leaves its cell.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
+    for c in text.chars().take(TEXT_CHARS_MAX) {
         match c {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
@@ -158,6 +161,9 @@ fn escaped(text: &str) -> String {
             }
             other => out.push(other),
         }
+    }
+    if text.chars().nth(TEXT_CHARS_MAX).is_some() {
+        out.push('…');
     }
     // These link by themselves.
     out.replace("://", "&#58;//").replace("www.", "www&#46;")

@@ -114,6 +114,7 @@ fn check(text: &str) {
         assert!(!told.contains(['\u{202e}', '\u{2066}']), "{format} changes the direction");
         assert!(told.len() < 4 * 1024 * 1024, "{format} is bounded");
     }
+    assert!(plain(&hostile, Format::Markdown).len() < 65_536, "a comment holds it");
     let page = |report: &Report| {
         let page = plain(report, Format::Html);
         // The style is ours; charts may differ in the number of characters of a label.

@@ -5,4 +5,5 @@ mod browser;
 mod fixture;
 mod formats;
 mod hostile;
+mod model;
 mod page;
