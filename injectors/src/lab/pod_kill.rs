@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::client::{LabClient, LabPod};
 use crate::process::{Killed, Presence, kill, presence};
 
+/// How often the end of a killed process is looked for.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// Which instances are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -131,7 +134,7 @@ impl Injector for PodKill {
 
     async fn inject(
         &self,
-        _cx: &Cx<'_>,
+        cx: &Cx<'_>,
         _spec: &PodKillSpec,
         undo: &PodKillDebt,
     ) -> Result<Option<PodKillDebt>, FaultError> {
@@ -151,6 +154,7 @@ impl Injector for PodKill {
                 Err(error) => return Err(failed(error.to_string())),
             }
         }
+        undo.await_end(cx).await?;
         Ok(None)
     }
 
@@ -190,6 +194,21 @@ impl Injector for PodKill {
 }
 
 impl PodKillDebt {
+    /// A killed process lives on for a moment, and for longer in an uninterruptible call.
+    async fn await_end(&self, cx: &Cx<'_>) -> Result<(), FaultError> {
+        let end = async {
+            for victim in &self.victims {
+                while presence(&victim.process) == Presence::Alive {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        };
+        tokio::time::timeout(cx.deadline.as_std(), end).await.map_err(|_| FaultError::TimedOut {
+            step: "the end of the killed processes".to_owned(),
+            within: cx.deadline,
+        })
+    }
+
     /// How many instances are ready that the fault did not kill: a dead one counts as ready until
     /// its supervisor has noticed.
     async fn ready(&self, cx: &Cx<'_>) -> Result<usize, FaultError> {
