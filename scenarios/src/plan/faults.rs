@@ -297,7 +297,13 @@ fn witness(
 
 /// Says what the topology lacks, with the nearest thing that it has.
 fn no_target(entry: &Entry, system: &SystemPlan, error: &FaultError) -> Finding {
-    let FaultError::NoTarget { target } = error else {
+    let named = match error {
+        FaultError::NoTarget { target } => {
+            spec_value::place_of(entry, target).map(|span| (target, span))
+        }
+        _ => None,
+    };
+    let Some((target, span)) = named else {
         return Finding::error(
             codes::BAD_FAULT,
             entry.key.span,
@@ -312,12 +318,8 @@ fn no_target(entry: &Entry, system: &SystemPlan, error: &FaultError) -> Finding 
     } else {
         ("service", services.collect())
     };
-    Finding::error(
-        codes::UNKNOWN_TARGET,
-        spec_value::place_of(entry, target),
-        format!("there is no {word} `{target}`"),
-    )
-    .hint(did_you_mean(target, known))
+    Finding::error(codes::UNKNOWN_TARGET, span, format!("there is no {word} `{target}`"))
+        .hint(did_you_mean(target, known))
 }
 
 fn check_disposable(spec: &Spec, entry: &Entry, context: &Context<'_>, findings: &mut Findings) {

@@ -37,7 +37,7 @@ pub(super) fn read(
 }
 
 /// The place of the text that equals a name, where a specification holds one.
-pub(super) fn place_of(entry: &Entry, name: &str) -> Span {
+pub(super) fn place_of(entry: &Entry, name: &str) -> Option<Span> {
     fn search(node: &Node, name: &str) -> Option<Span> {
         match &node.value {
             Value::Scalar { text, .. } => (text == name).then_some(node.span),
@@ -45,7 +45,7 @@ pub(super) fn place_of(entry: &Entry, name: &str) -> Span {
             Value::Map(entries) => entries.iter().find_map(|entry| search(&entry.node, name)),
         }
     }
-    search(&entry.node, name).unwrap_or(entry.key.span)
+    search(&entry.node, name)
 }
 
 /// Whether a `${...}` is left, whose value could not be put in and which was told.
@@ -106,10 +106,14 @@ impl Place<'_> {
 
     /// "a duration", where the schema is that of a quantity.
     fn quantity(self) -> Option<&'static str> {
-        let text = self.schema.to_string();
-        [("Duration", "a duration"), ("Rate", "a rate"), ("Ratio", "a ratio")]
+        let reference =
+            |schema: &Json| schema.get("$ref").and_then(Json::as_str).map(str::to_owned);
+        let options = self.schema.get("anyOf").and_then(Json::as_array);
+        let own = reference(self.schema)
+            .or_else(|| options.and_then(|options| options.iter().find_map(reference)))?;
+        [("/Duration", "a duration"), ("/Rate", "a rate"), ("/Ratio", "a ratio")]
             .into_iter()
-            .find(|(name, _)| text.contains(&format!("/{name}\"")))
+            .find(|(name, _)| own.ends_with(name))
             .map(|(_, words)| words)
     }
 }
@@ -227,6 +231,15 @@ fn refused(entry: &Entry, schema: &Json, error: &SpecError) -> Finding {
             .label(format!("not one of {}", known.join(", ")))
             .hint(did_you_mean(&said, known.iter().map(String::as_str)));
     }
+    // What is wrong with a specification as a whole is told where the key stands that it speaks of.
+    let spoken = match &node.value {
+        Value::Map(entries) => entries.iter().find(|entry| {
+            let mut words = error.message.split(|c: char| !c.is_ascii_alphanumeric());
+            words.any(|word| word == entry.key.value)
+        }),
+        Value::List(_) | Value::Scalar { .. } => None,
+    };
+    let span = spoken.map_or(span, |entry| entry.node.span);
     Finding::error(codes::BAD_FAULT, span, format!("`{name}` is not right"))
         .label(&error.message)
         .hint(&error.hint)

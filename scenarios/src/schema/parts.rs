@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::read::Section;
 
+/// The definitions that [`define_quantities`] makes.
+pub(super) const QUANTITIES: [&str; 4] = ["Duration", "Rate", "Ratio", "Quantile"];
+
 /// What a parameter's place looks like.
 const PARAMETER: &str = r"\$\{[^}]+\}";
 
@@ -60,10 +63,10 @@ pub(super) fn define_quantities(definitions: &mut Map<String, Value>) {
         }
         definitions.insert(name.to_owned(), schema);
     };
-    define("Duration", <Duration as schemars::JsonSchema>::json_schema(&mut generator));
-    define("Rate", <Rate as schemars::JsonSchema>::json_schema(&mut generator));
-    define("Ratio", <Ratio as schemars::JsonSchema>::json_schema(&mut generator));
-    define("Quantile", <Quantile as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[0], <Duration as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[1], <Rate as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[2], <Ratio as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[3], <Quantile as schemars::JsonSchema>::json_schema(&mut generator));
 }
 
 /// A quantity of this name, said what for.

@@ -11,7 +11,8 @@ use crate::ast::{
 };
 
 use super::parts::{
-    Shape, duration, exactly_one, flag, list, name, object, quantity, ratio, text, texts, whole,
+    QUANTITIES, Shape, duration, exactly_one, flag, list, name, object, quantity, ratio, text,
+    texts, whole,
 };
 
 /// A mapping without required keys.
@@ -234,7 +235,7 @@ pub(super) fn faults(registry: &Registry, definitions: &mut Map<String, Value>) 
         }
         kinds.push(kind);
         let mut schema = entry.injector.schema().to_value();
-        lift_definitions(&mut schema, definitions);
+        lift_definitions(kind, &mut schema, definitions);
         schema["description"] = json!(entry.injector.summary());
         let id = format!("fault.{kind}");
         fault["properties"][kind] = json!({"$ref": format!("#/$defs/{id}")});
@@ -243,13 +244,40 @@ pub(super) fn faults(registry: &Registry, definitions: &mut Map<String, Value>) 
     list(&exactly_one(fault, &kinds))
 }
 
-/// Moves a specification's own `$defs` to the root, where its references then point.
-fn lift_definitions(schema: &mut Value, definitions: &mut Map<String, Value>) {
+/// Moves a specification's own `$defs` to the root. Quantities are the language's own; all others
+/// get the kind's name in front, because two kinds may give one name to different things.
+fn lift_definitions(kind: &str, schema: &mut Value, definitions: &mut Map<String, Value>) {
     let Some(fields) = schema.as_object_mut() else { return };
     fields.remove("$schema");
     fields.remove("title");
-    if let Some(Value::Object(own)) = fields.remove("$defs") {
-        definitions.extend(own);
+    let own = fields.remove("$defs");
+    rename_references(kind, schema);
+    let Some(Value::Object(own)) = own else { return };
+    for (name, mut definition) in own {
+        if !QUANTITIES.contains(&name.as_str()) {
+            rename_references(kind, &mut definition);
+            definitions.insert(format!("fault.{kind}.{name}"), definition);
+        }
+    }
+}
+
+fn rename_references(kind: &str, schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let name = value.as_str().and_then(|target| target.strip_prefix("#/$defs/"));
+                match name.filter(|name| key == "$ref" && !QUANTITIES.contains(name)) {
+                    Some(name) => *value = json!(format!("#/$defs/fault.{kind}.{name}")),
+                    None => rename_references(kind, value),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                rename_references(kind, item);
+            }
+        }
+        _ => {}
     }
 }
 

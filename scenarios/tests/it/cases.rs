@@ -16,6 +16,7 @@ macro_rules! cases {
 /// Each with one mistake.
 const CASES: &[(&str, &str)] = cases![
     "alias-bomb",
+    "bad-fault",
     "bad-guardrail",
     "bad-name",
     "bad-param",
@@ -51,6 +52,7 @@ const CASES: &[(&str, &str)] = cases![
     "slow-probe",
     "tab",
     "tag",
+    "too-many-instances",
     "two-kinds",
     "unknown-alias",
     "unknown-edge",

@@ -105,6 +105,29 @@ fn the_schema_refuses_what_the_reader_refuses() {
     }
 }
 
+/// All texts under `$ref`.
+fn references<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
+    match schema {
+        Value::Object(fields) => {
+            found.extend(fields.get("$ref").and_then(Value::as_str));
+            fields.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_of_the_schema_is_there() {
+    let schema = scenarios::schema(&world::registry());
+    let mut found = Vec::new();
+    references(&schema, &mut found);
+    assert!(found.len() > 20, "quantities and kinds of faults are references");
+    for target in found {
+        assert!(schema.pointer(&target[1..]).is_some(), "{target}");
+    }
+}
+
 #[test]
 fn the_schema_is_on_record() {
     let schema = scenarios::schema(&world::registry());

@@ -42,12 +42,33 @@ enum Mode {
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "WrittenLatency")]
 pub(crate) struct Latency {
+    edge: EdgeName,
+    delay: Duration,
+    jitter: Duration,
+}
+
+/// A specification may be checked as a whole; the schema comes from what is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenLatency {
     edge: EdgeName,
     delay: Duration,
     #[serde(default)]
     jitter: Duration,
+}
+
+impl TryFrom<WrittenLatency> for Latency {
+    type Error = String;
+
+    fn try_from(written: WrittenLatency) -> Result<Self, String> {
+        let WrittenLatency { edge, delay, jitter } = written;
+        if jitter.times(2) > delay {
+            return Err(format!("a jitter of {jitter} is too large; at most half of {delay}"));
+        }
+        Ok(Self { edge, delay, jitter })
+    }
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -72,7 +93,11 @@ fn on_service(spec: &Kill, topology: &Topology) -> Result<BlastRadius, FaultErro
         .service(&spec.service)
         .ok_or(FaultError::NoTarget { target: spec.service.to_string() })?;
     let total = service.instances.len() as u64;
-    let count = u64::from(spec.count).min(total);
+    let count = u64::from(spec.count);
+    if count > total {
+        let target = format!("{count} instances of {}; it has {total}", spec.service);
+        return Err(FaultError::NoTarget { target });
+    }
     let names = service.instances.iter().take(usize::try_from(count).expect("a handful"));
     Ok(BlastRadius {
         instances: names.map(|i| format!("{}/{}", service.name, i.name)).collect(),
