@@ -37,12 +37,17 @@ pub(super) fn lower(
 }
 
 fn environments(spec: &Spec, system: Option<&SystemPlan>, findings: &mut Findings) -> Vec<String> {
-    let Some(said) = &spec.safety.environments else { return vec!["lab".to_owned()] };
-    let names: Vec<String> = said.iter().map(|name| name.value.clone()).collect();
+    let said = spec.safety.environments.as_deref();
+    let names: Vec<String> = said.map_or_else(
+        || vec!["lab".to_owned()],
+        |said| said.iter().map(|name| name.value.clone()).collect(),
+    );
     if let Some(system) = system
         && !names.contains(&system.environment)
     {
-        let span = said.first().map_or(spec.metadata.name.span, |name| name.span);
+        let system_span = spec.system.as_ref().map(|system| system.kind.span);
+        let span = said.and_then(<[_]>::first).map(|name| name.span).or(system_span);
+        let span = span.unwrap_or(spec.metadata.name.span);
         findings.push(
             Finding::error(
                 codes::ENVIRONMENT,

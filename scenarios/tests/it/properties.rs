@@ -1,6 +1,7 @@
 //! Properties of every plan, over random scenarios.
 
 use harness_core::plan::Plan;
+use harness_core::policy;
 use proptest::prelude::*;
 
 use crate::world::plan_of;
@@ -67,6 +68,7 @@ fn text(drawn: &Drawn) -> String {
 }
 
 fn keeps_its_limits(plan: &Plan) {
+    assert_eq!(policy::review(plan), [], "a plan that was checked may run");
     for arm in &plan.arms {
         let faults = plan.faults.iter().filter(|fault| arm.faults.contains(&fault.id));
         for fault in faults {
