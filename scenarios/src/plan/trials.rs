@@ -143,9 +143,11 @@ pub(super) fn lower(
     let spare: Vec<TrialPlan> = drawn.collect();
     let wall = trials.wall.as_ref().map_or(WALL, |wall| wall.value);
     check_wall(spec, planned.len(), phases, wall, findings);
+    let stop = trials.stop.as_ref().map_or(StopRule::Fixed, |stop| stop.value);
+    check_range(spec, stop, findings);
     TrialsPlan {
         mode,
-        stop: trials.stop.as_ref().map_or(StopRule::Fixed, |stop| stop.value),
+        stop,
         planned,
         spare,
         invalid_at_most: trials
@@ -273,6 +275,22 @@ fn shuffle(counts: &[u64], seed: u64) -> Vec<usize> {
 fn in_turn(counts: &[u64]) -> Vec<usize> {
     let most = counts.iter().copied().max().unwrap_or(0);
     (0..most).flat_map(|round| (0..counts.len()).filter(move |arm| counts[*arm] > round)).collect()
+}
+
+/// A range of counts only means something to a run that may stop early.
+fn check_range(spec: &Spec, stop: StopRule, findings: &mut Findings) {
+    let Some((min, max)) = &spec.trials.count else { return };
+    if stop == StopRule::Fixed && min.value != max.value {
+        findings.push(
+            Finding::error(
+                codes::IMPOSSIBLE_TRIALS,
+                min.span,
+                "a fixed number of trials cannot be a range",
+            )
+            .hint("write `stop: sequential` beside it, or one number")
+            .related(max.span, "the other end"),
+        );
+    }
 }
 
 /// Refuses when the trials cannot end in time even if every recovery takes no time at all.

@@ -46,6 +46,7 @@ const CASES: &[(&str, &str)] = cases![
     "other-kind",
     "other-system",
     "radius",
+    "range-of-fixed",
     "second-document",
     "secret-in-header",
     "short-horizon",
