@@ -7,6 +7,7 @@ mod output;
 mod ports;
 mod progress;
 mod scenario;
+mod stored;
 mod style;
 
 use std::panic::AssertUnwindSafe;

@@ -1,0 +1,48 @@
+//! One file per command. Each turns its arguments into work and says which exit code follows.
+
+mod abort;
+mod agent;
+mod completions;
+mod doctor;
+mod init;
+mod judge;
+mod lab;
+mod plan;
+mod replay;
+mod report;
+mod run;
+mod runs;
+mod schema;
+mod undo;
+mod validate;
+
+pub(crate) use lab::{program, settings as lab_settings};
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+use crate::style::Style;
+
+/// Runs the command; the exit code, or why it could not do its work.
+pub(crate) fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let global = &cli.global;
+    let style = Style::stdout(global.color);
+    match cli.command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Validate(arguments) => validate::run(global, &arguments),
+        Command::Plan(arguments) => plan::run(global, &arguments),
+        Command::Run(arguments) => run::run(global, &arguments),
+        Command::Judge(arguments) => judge::run(global, &arguments),
+        Command::Replay(arguments) => replay::run(global, &arguments),
+        Command::Report(arguments) => report::run(global, &arguments),
+        Command::Runs(arguments) => runs::run(global, &arguments),
+        Command::Undo(arguments) => undo::run(global, &arguments),
+        Command::Abort(arguments) => abort::run(global, &arguments),
+        Command::Lab(arguments) => lab::run(&arguments, style),
+        Command::Schema => schema::run(),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, style),
+        Command::LabRole(arguments) => lab::role(&arguments),
+        Command::AgentProxy(arguments) => agent::proxy(&arguments),
+        Command::AgentWatchdog(arguments) => agent::watchdog(&arguments),
+    }
+}

@@ -1,0 +1,119 @@
+//! Scenarios named on the command line: a file, or one of the catalogue. Reads, checks, prints
+//! what is wrong, makes the plan. Nothing is started here.
+
+use std::path::Path;
+
+use harness_core::diag::{Diagnostic, Severity};
+use harness_core::exit;
+use harness_core::plan::{Expectation, Plan, TrialMode};
+use scenarios::{CheckInput, PlanInput, Scenario};
+
+use crate::args::{self, Colour};
+use crate::failure::Failure;
+use crate::output;
+use crate::ports;
+use crate::style::Style;
+
+/// A scenario's file is not larger than this, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A text and what it is called in messages.
+pub(crate) struct Source {
+    /// `payments-outage.yaml`.
+    pub(crate) name: String,
+    /// The whole text.
+    pub(crate) text: String,
+}
+
+/// Reads a file, or a scenario of the catalogue.
+pub(crate) fn source(name: &str) -> Result<Source, Failure> {
+    let path = Path::new(name);
+    if !path.exists()
+        && let Some(entry) = scenarios::catalogue::find(name)
+    {
+        return Ok(Source { name: format!("{name}.yaml"), text: entry.text.to_owned() });
+    }
+    let could_not = |why: &dyn std::fmt::Display| {
+        let known: Vec<_> = scenarios::catalogue::all().iter().map(|entry| entry.name).collect();
+        Failure::usage(format!("could not read the scenario {name}: {why}"))
+            .hint(format!("give a file, or one of the catalogue: {}", known.join(", ")))
+    };
+    let size = std::fs::metadata(path).map_err(|error| could_not(&error))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(could_not(&format_args!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| could_not(&error))?;
+    Ok(Source { name: name.to_owned(), text })
+}
+
+/// Checks a text; `Err` when it has errors, which are printed then. Warnings are printed, too.
+pub(crate) fn check(
+    source: &Source,
+    set: &[(String, String)],
+    colour: Colour,
+) -> Result<Scenario, Failure> {
+    let (scenario, diagnostics) = diagnose(source, set);
+    tell(source, &diagnostics, colour);
+    scenario.ok_or_else(|| Failure::said(exit::USAGE))
+}
+
+/// Checks a text and gives what was found.
+pub(crate) fn diagnose(
+    source: &Source,
+    set: &[(String, String)],
+) -> (Option<Scenario>, Vec<Diagnostic>) {
+    let (registry, systems) = (ports::registry(), ports::systems());
+    let input = CheckInput { params_set: set, registry: &registry, systems: &systems };
+    scenarios::check(&source.name, &source.text, &input)
+}
+
+/// Makes the plan of a scenario with what the command line changes.
+pub(crate) fn plan(arguments: &args::Scenario, colour: Colour) -> Result<Plan, Failure> {
+    let source = source(&arguments.file)?;
+    let scenario = check(&source, &arguments.set, colour)?;
+    let (registry, systems) = (ports::registry(), ports::systems());
+    let capabilities = injectors::capabilities();
+    let input = PlanInput {
+        seed: arguments.seed,
+        trials: arguments.trials,
+        mode: arguments.mode.map(|mode| match mode {
+            args::Mode::Inferred => TrialMode::Inferred,
+            args::Mode::Observed => TrialMode::Observed,
+        }),
+        defects: &arguments.with,
+        capabilities: &capabilities,
+        registry: &registry,
+        systems: &systems,
+    };
+    scenarios::plan(&scenario, &input).map_err(|diagnostics| {
+        tell(&source, &diagnostics, colour);
+        Failure::said(exit::USAGE)
+    })
+}
+
+/// Expectations of another file, for a stored plan.
+pub(crate) fn expectations(
+    file: &Path,
+    plan: &Plan,
+    colour: Colour,
+) -> Result<Vec<Expectation>, Failure> {
+    let source = source(&file.display().to_string())?;
+    scenarios::expectations(&source.name, &source.text, plan).map_err(|diagnostics| {
+        tell(&source, &diagnostics, colour);
+        Failure::said(exit::USAGE)
+    })
+}
+
+/// Prints diagnostics to standard error.
+pub(crate) fn tell(source: &Source, diagnostics: &[Diagnostic], colour: Colour) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let style = Style::stderr(colour);
+    output::tell(&scenarios::render(&source.name, &source.text, diagnostics, style.colour));
+    let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+    if errors > 0 {
+        let plural = if errors == 1 { "" } else { "s" };
+        output::tell(&format!("{}: {errors} error{plural}; nothing was started", source.name));
+    }
+}
