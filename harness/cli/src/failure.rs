@@ -26,6 +26,11 @@ impl Failure {
         Self { code: exit::REFUSED, message: message.into(), hint: None }
     }
 
+    /// With an exit code of its own.
+    pub(crate) fn with_code(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
     /// Something could not be put back.
     pub(crate) fn leftovers(message: impl Into<String>) -> Self {
         Self { code: exit::LEFTOVERS, message: message.into(), hint: None }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use harness_core::exit;
 use harness_core::evidence::{Evidence, EvidenceBuilder};
+use harness_core::ids::FaultId;
 use harness_core::judge::judge;
 use harness_core::plan::Plan;
 use harness_core::verdict::Verdict;
@@ -52,7 +54,14 @@ impl Stored {
         for window in samples {
             builder.samples(&window.map_err(|error| could_not(&error))?);
         }
-        let evidence = builder.finish();
+        let mut evidence = builder.finish();
+        // What was paid after the journal's end is no leftover any more.
+        if let Ok(ledger) = run.ledger() {
+            let owed = |trial, fault: &FaultId| {
+                ledger.owed().any(|debt| debt.trial == trial && &debt.fault == fault)
+            };
+            evidence.leftovers.retain(|(trial, fault)| owed(*trial, fault));
+        }
         let facts = RunFacts {
             run: run.id().clone(),
             started: evidence.started,
@@ -132,4 +141,15 @@ fn repeat(plan: &Plan) -> String {
     words.extend(plan.system.defects.iter().map(|(name, value)| format!("--with {name}={value}")));
     words.push(format!("--seed {}", plan.seed));
     words.join(" ")
+}
+
+/// The verdict in one line: `PASS: ...`.
+pub(crate) fn sentence(verdict: &Verdict) -> String {
+    let word = match verdict.exit_code {
+        exit::ABORTED => "ABORTED",
+        exit::LEFTOVERS => "LEFTOVERS",
+        exit::REFUSED => "REFUSED",
+        _ => verdict.outcome.label(),
+    };
+    format!("{word}: {}", verdict.because)
 }

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use harness_core::journal::Entry;
 use harness_core::plan::Plan;
 use harness_core::verdict::{Outcome, Verdict};
+use harness_engine::run::Observer;
 
 use crate::output;
 use crate::style::Style;
@@ -49,7 +50,7 @@ impl Progress {
     }
 
     /// Takes the next entry of the journal.
-    pub(crate) fn entry(&self, entry: &Entry) {
+    fn take(&self, entry: &Entry) {
         if self.mode == Mode::Json {
             let text = serde_json::to_string(entry).expect("an entry is plain data");
             output::say(&text);
@@ -95,5 +96,15 @@ impl Progress {
         {
             live.clear();
         }
+    }
+}
+
+impl Observer for Progress {
+    fn entry(&self, entry: &Entry) {
+        self.take(entry);
+    }
+
+    fn paying(&self, step: &str) {
+        output::tell(&format!("  {step}"));
     }
 }

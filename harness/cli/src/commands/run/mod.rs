@@ -1,0 +1,226 @@
+//! `gameday run FILE`: plan, policy, debts, locks; then the run, the verdict, the report.
+
+mod referee;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use harness_core::event::AbortRequest;
+use harness_core::exit;
+use harness_core::plan::Plan;
+use harness_core::policy;
+use harness_core::time::Clock;
+use harness_engine::clock::RunClock;
+use harness_engine::run::{EngineError, RunInput, RunSummary};
+use harness_engine::store::{RunDir, RunStore, SystemLock};
+use harness_engine::watchdog::{WatchdogLink, WatchdogStart};
+use tokio::sync::mpsc;
+
+use crate::args::{self, Global};
+use crate::commands::program;
+use crate::failure::Failure;
+use crate::output;
+use crate::ports::{self, Origin};
+use crate::progress::{Mode, Progress};
+use crate::scenario;
+use crate::stored::{self, Stored};
+use crate::style::Style;
+use referee::Referee;
+
+/// Interrupts that wait to be taken; more of them say nothing new.
+const INTERRUPTS_MAX: usize = 8;
+
+pub(crate) fn run(global: &Global, arguments: &args::Run) -> Result<u8, Failure> {
+    let plan = scenario::plan(&arguments.scenario, global.color)?;
+    review(&plan)?;
+    let store = RunStore::new(&global.runs);
+    refuse_unpaid(&store)?;
+    let origin = origin(arguments, &plan)?;
+
+    let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
+    let (run, _lock) = store
+        .create(&plan, clock.wall())
+        .map_err(|error| Failure::could_not("make the run's directory", &error))?;
+    let _system = lock_system(&origin, &run)?;
+    let progress = Arc::new(Progress::new(mode(arguments), Style::stderr(global.color), &plan));
+    if !arguments.json && !arguments.quiet {
+        output::tell(&format!("run {} in {}", run.id(), stored::short(run.path())));
+    }
+
+    let ports = ports::ports(&plan, &run, &origin, clock)?;
+    let plan = Arc::new(plan);
+    let done = drive(&plan, &run, ports, &progress);
+    progress.finish();
+    conclude(global, arguments, run, done)
+}
+
+/// Runs the engine on a runtime of its own.
+fn drive(
+    plan: &Arc<Plan>,
+    run: &RunDir,
+    ports: harness_engine::Ports,
+    progress: &Arc<Progress>,
+) -> Result<RunSummary, Failure> {
+    let interrupts = interrupts()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::could_not("start the runtime", &error))?;
+    let watchdog = WatchdogStart {
+        argv: vec![
+            program()?.into(),
+            "agent-watchdog".into(),
+            "--run".into(),
+            run.path().into(),
+        ],
+        lease: plan.safety.lease,
+        fence: run.fence_path(),
+    };
+    let files =
+        run.files().map_err(|error| Failure::could_not("make the run's files", &error))?;
+    let ended = runtime.block_on(async {
+        let watchdog = WatchdogLink::start(watchdog)
+            .await
+            .map_err(|error| Failure::could_not("start the watchdog", &error))?;
+        let input = RunInput {
+            run: run.id().clone(),
+            plan: Arc::clone(plan),
+            ports,
+            files,
+            interrupts,
+            switch: Some(run.abort_path()),
+            observer: Arc::clone(progress) as Arc<dyn harness_engine::run::Observer>,
+            enough: Some(Box::new(Referee::new(Arc::clone(plan), Arc::clone(progress)))),
+            watchdog: Some(watchdog),
+        };
+        harness_engine::run::run(input).await.map_err(|error| failed(run, error))
+    });
+    // A probe that hangs must not hold the verdict back.
+    runtime.shutdown_background();
+    ended
+}
+
+fn failed(run: &RunDir, error: EngineError) -> Failure {
+    match error {
+        EngineError::Storage(_) => Failure::could_not("begin the run's record", &error),
+        EngineError::Bug { what, owed } => {
+            let code = if owed.is_empty() { exit::BUG } else { exit::LEFTOVERS };
+            let rest = if owed.is_empty() {
+                "everything was put back".to_owned()
+            } else {
+                format!("still owed: {}", owed.join(", "))
+            };
+            Failure::with_code(code, format!("a defect of gameday: {what}; {rest}"))
+                .hint(format!("please report it with the directory {}", run.path().display()))
+        }
+    }
+}
+
+/// Judges, writes, prints; the exit code.
+fn conclude(
+    global: &Global,
+    arguments: &args::Run,
+    run: RunDir,
+    done: Result<RunSummary, Failure>,
+) -> Result<u8, Failure> {
+    let summary = done?;
+    let stored = Stored::read(run)?;
+    let verdict = stored.verdict();
+    stored.write_derived(&verdict)?;
+    let style = Style::stdout(global.color);
+    if arguments.json {
+        let line = serde_json::json!({
+            "verdict": verdict,
+            "run": stored.run.id(),
+            "directory": stored.run.path(),
+        });
+        output::say(&line.to_string());
+    } else if arguments.quiet {
+        output::say(&stored::sentence(&verdict));
+    } else {
+        output::say(&stored.text(&stored.plan, &verdict, style));
+    }
+    if summary.owed.is_empty() {
+        return Ok(verdict.exit_code);
+    }
+    Err(Failure::leftovers(format!("not put back: {}", summary.owed.join(", ")))
+        .hint(format!("`gameday undo {}` tries again and proves it", stored.run.id())))
+}
+
+fn review(plan: &Plan) -> Result<(), Failure> {
+    let refusals = policy::review(plan);
+    let Some((last, others)) = refusals.split_last() else { return Ok(()) };
+    for refusal in others {
+        output::tell(&format!("gameday: refused ({}): {}", refusal.rule, refusal.because));
+        output::tell(&format!("  hint: {}", refusal.hint));
+    }
+    Err(Failure::refused(format!("refused ({}): {}", last.rule, last.because))
+        .hint(last.hint.clone()))
+}
+
+/// A run that owes something blocks the next one.
+fn refuse_unpaid(store: &RunStore) -> Result<(), Failure> {
+    let unpaid = store.unpaid().map_err(|error| Failure::could_not("look for debts", &error))?;
+    let Some(first) = unpaid.first() else { return Ok(()) };
+    let debts = match &first.debts {
+        Ok(debts) => debts.join(", "),
+        Err(error) => format!("its ledger cannot be read: {error}"),
+    };
+    Err(Failure::refused(format!("run {} still owes: {debts}", first.run.id()))
+        .hint(format!("`gameday undo {}` puts it back and proves it", first.run.id())))
+}
+
+fn origin(arguments: &args::Run, plan: &Plan) -> Result<Origin, Failure> {
+    let Some(state) = &arguments.lab else { return Ok(Origin::Started) };
+    let status = lab::status(state).map_err(|error| {
+        Failure::could_not("use the lab", &error)
+            .hint(format!("`gameday lab up --state {}` starts one", state.display()))
+    })?;
+    if !status.running {
+        return Err(Failure::refused(format!("the lab in {} is not running", state.display()))
+            .hint(format!("`gameday lab up --state {}` starts it", state.display())));
+    }
+    if !plan.system.defects.is_empty() {
+        return Err(Failure::usage("`--with` cannot change a lab that is running")
+            .hint("give it to `gameday lab up`, or leave `--lab` out"));
+    }
+    Ok(Origin::Attached(status.lab.state))
+}
+
+/// Two runs cannot attack the same system.
+fn lock_system(origin: &Origin, run: &RunDir) -> Result<Option<SystemLock>, Failure> {
+    let Origin::Attached(state) = origin else { return Ok(None) };
+    let user = rustix::process::getuid().as_raw();
+    let directory: PathBuf = std::env::temp_dir().join(format!("gameday-locks-{user}"));
+    let identity = format!("lab:{}", state.display());
+    SystemLock::take(&directory, &identity, run.id().as_str())
+        .map(Some)
+        .map_err(|error| Failure::could_not("lock the system", &error))
+}
+
+fn mode(arguments: &args::Run) -> Mode {
+    if arguments.json {
+        Mode::Json
+    } else if arguments.quiet {
+        Mode::Quiet
+    } else if std::io::stderr().is_terminal() {
+        Mode::Live
+    } else {
+        Mode::Plain
+    }
+}
+
+/// Interrupts of this process, counted. The first handler of the process is ours.
+fn interrupts() -> Result<mpsc::Receiver<AbortRequest>, Failure> {
+    let (put, take) = mpsc::channel(INTERRUPTS_MAX);
+    let mut count = 0;
+    ctrlc::set_handler(move || {
+        count += 1;
+        // A full queue means that enough interrupts wait already.
+        put.try_send(AbortRequest::Signal { count }).ok();
+    })
+    .map_err(|error| Failure::could_not("listen for interrupts", &error))?;
+    Ok(take)
+}
