@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     match std::panic::catch_unwind(AssertUnwindSafe(|| commands::dispatch(cli))) {
-        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Ok(code)) => code,
         Ok(Err(failure)) => {
             failure.tell();
             ExitCode::from(failure.code)

@@ -1,6 +1,5 @@
 //! Puts the ports together: the one place that knows every injector, driver, source and system.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use harness_core::system::{DefectKind, Host, SystemKind};
 use harness_core::time::Clock;
 use harness_engine::Ports;
 use harness_engine::store::RunDir;
-use injectors::lab::LabHost;
+use injectors::lab::{LabHost, LabStart};
 
 use crate::commands::program;
 use crate::failure::Failure;
@@ -22,12 +21,18 @@ pub(crate) fn registry() -> Registry {
 
 /// The kinds of system.
 pub(crate) fn systems() -> Vec<SystemKind> {
-    let defects = lab::Defects::known().iter().map(|known| DefectKind {
-        name: known.name.to_owned(),
-        values: vec![known.value.to_owned(), known.healthy.to_owned()],
-        summary: known.summary.to_owned(),
-    });
-    vec![injectors::lab_kind(defects.collect())]
+    let mut defects: Vec<DefectKind> = Vec::new();
+    for known in lab::Defects::known() {
+        match defects.iter_mut().find(|kind| kind.name == known.name) {
+            Some(kind) => kind.values.push(known.value.to_owned()),
+            None => defects.push(DefectKind {
+                name: known.name.to_owned(),
+                values: vec![known.value.to_owned()],
+                summary: known.effect.to_owned(),
+            }),
+        }
+    }
+    vec![injectors::lab::lab_kind(defects)]
 }
 
 /// Where the system of a run comes from.
@@ -49,10 +54,10 @@ pub(crate) fn ports(
     let host: Arc<dyn Host> = match origin {
         Origin::Started => {
             let state = run.path().join("lab");
-            let argv = lab_up(&state, plan)?;
-            Arc::new(LabHost::started(state, argv))
+            let start = LabStart::Command(lab_up(&state, plan)?);
+            Arc::new(LabHost::new(state, start))
         }
-        Origin::Attached(state) => Arc::new(LabHost::attached(state.clone())),
+        Origin::Attached(state) => Arc::new(LabHost::new(state.clone(), LabStart::Attach)),
     };
     Ok(Ports {
         host,
@@ -65,20 +70,19 @@ pub(crate) fn ports(
 
 /// The host that closes what a record names, for a process that did not open it.
 pub(crate) fn payer(kind: &str) -> Option<Arc<dyn Host>> {
-    (kind == injectors::lab::LAB).then(|| Arc::new(LabHost::payer()) as Arc<dyn Host>)
+    // It reads only the record; the state directory is not used.
+    let host = || Arc::new(LabHost::new(PathBuf::new(), LabStart::Attach)) as Arc<dyn Host>;
+    (kind == injectors::lab::LAB).then(host)
 }
 
-fn lab_up(state: &Path, plan: &Plan) -> Result<Vec<OsString>, Failure> {
-    let mut argv: Vec<OsString> = vec![
-        program()?.into(),
-        "lab".into(),
-        "up".into(),
-        "--state".into(),
-        state.into(),
-    ];
+fn lab_up(state: &Path, plan: &Plan) -> Result<Vec<String>, Failure> {
+    let words = ["lab", "up", "--state"].map(str::to_owned);
+    let mut argv = vec![program()?.display().to_string()];
+    argv.extend(words);
+    argv.push(state.display().to_string());
     for (name, value) in &plan.system.defects {
-        argv.push("--with".into());
-        argv.push(format!("{name}={value}").into());
+        argv.push("--with".to_owned());
+        argv.push(format!("{name}={value}"));
     }
     Ok(argv)
 }

@@ -79,7 +79,7 @@ impl Stored {
 
     /// The report of a verdict on it.
     pub(crate) fn report(&self, plan: &Plan, verdict: &Verdict) -> Report {
-        Report::build(plan, &self.evidence, verdict, &self.facts)
+        Report::new(plan, &self.evidence, verdict, &self.facts)
     }
 
     /// Writes the verdict and the reports that the plan asks for, and `report.html` always.

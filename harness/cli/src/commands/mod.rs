@@ -16,17 +16,19 @@ mod schema;
 mod undo;
 mod validate;
 
-pub(crate) use lab::{program, settings as lab_settings};
+pub(crate) use lab::program;
+
+use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
 use crate::style::Style;
 
 /// Runs the command; the exit code, or why it could not do its work.
-pub(crate) fn dispatch(cli: Cli) -> Result<u8, Failure> {
+pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     let style = Style::stdout(global.color);
-    match cli.command {
+    let code = match cli.command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Validate(arguments) => validate::run(global, &arguments),
         Command::Plan(arguments) => plan::run(global, &arguments),
@@ -41,8 +43,9 @@ pub(crate) fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Schema => schema::run(),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, style),
-        Command::LabRole(arguments) => lab::role(&arguments),
+        Command::LabRole(arguments) => return lab::role(&arguments),
         Command::AgentProxy(arguments) => agent::proxy(&arguments),
         Command::AgentWatchdog(arguments) => agent::watchdog(&arguments),
-    }
+    };
+    code.map(ExitCode::from)
 }

@@ -108,7 +108,7 @@ fn lines(
         lines.push(format!("  {:<8} {} firing", "alerts", style.warn(&names.join(", "))));
     }
     if !standing.is_empty() {
-        let parts: Vec<_> = standing.iter().map(|(text, outcome)| mark(text, *outcome, style));
+        let parts = standing.iter().map(|(text, outcome)| mark(text, *outcome, style));
         lines.push(format!("  {:<8} {}", "so far", parts.collect::<Vec<_>>().join("  ")));
     }
     lines

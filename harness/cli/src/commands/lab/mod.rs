@@ -4,6 +4,7 @@
 mod status;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use harness_core::exit;
 use lab::{Defects, LabError, Leave, Settings};
@@ -29,14 +30,14 @@ pub(crate) fn run(arguments: &Lab, style: Style) -> Result<u8, Failure> {
 }
 
 /// Runs one process of a lab; returns when it ends.
-pub(crate) fn role(arguments: &Rest) -> Result<u8, Failure> {
+pub(crate) fn role(arguments: &Rest) -> Result<ExitCode, Failure> {
     let role = lab::RoleArguments::parse(&arguments.arguments)
         .map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(lab::run_role(&role))
+    Ok(lab::run_role(role))
 }
 
 /// The settings of a lab of this binary in a state directory.
-pub(crate) fn settings(state: &Path, with: &[(String, String)]) -> Result<Settings, Failure> {
+fn settings(state: &Path, with: &[(String, String)]) -> Result<Settings, Failure> {
     let texts: Vec<String> = with.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let defects = Defects::parse(&texts).map_err(|error| {
         Failure::usage(error.to_string()).hint("`gameday lab defects` lists them")
@@ -111,7 +112,7 @@ fn logs(state: &Path, process: Option<&str>, tail: usize, style: Style) -> Resul
 fn defects() {
     for defect in Defects::known() {
         let pair = format!("{}={}", defect.name, defect.value);
-        output::say(&format!("{pair:<22} {}", defect.summary));
+        output::say(&format!("{pair:<22} {}", defect.effect));
     }
 }
 

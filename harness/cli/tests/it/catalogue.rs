@@ -1,0 +1,44 @@
+//! Each catalogue scenario against the healthy lab and against its matching defect, in the quick
+//! form: two fault trials, compared plainly. `cargo ci full` runs them inferred.
+
+use crate::support::{Place, alone};
+
+/// Runs the quick form and gives its exit code and what it said.
+fn quick(scenario: &str, defect: Option<&str>) -> (i32, String) {
+    let _alone = alone();
+    let place = Place::new();
+    let mut arguments = vec!["run", scenario, "--mode", "observed", "--trials", "2"];
+    if let Some(defect) = defect {
+        arguments.extend(["--with", defect]);
+    }
+    let said = place.gameday(&arguments);
+    assert!(place.processes().is_empty(), "left behind: {:?}", place.processes());
+    (said.code, format!("{}\n{}", said.out, said.err))
+}
+
+macro_rules! rows {
+    ($($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                let (code, said) = quick($scenario, $defect);
+                assert_eq!(code, $code, "{said}");
+            }
+        )+
+    };
+}
+
+rows! {
+    payments_outage_is_survived: "payments-outage", None => 0;
+    payments_outage_without_breaker: "payments-outage", Some("breaker=off") => 1;
+    payments_outage_without_fallback: "payments-outage", Some("fallback=off") => 1;
+    payments_outage_with_lost_orders: "payments-outage", Some("worker=loses-orders") => 1;
+    payments_outage_with_double_orders: "payments-outage", Some("worker=duplicates") => 1;
+    the_guardrail_trips: "payments-outage-guarded", None => 3;
+    a_killed_pod_is_survived: "checkout-pod-kill", None => 0;
+    a_killed_pod_without_supervisor: "checkout-pod-kill", Some("supervisor=off") => 1;
+    a_killed_pod_without_alerts: "checkout-pod-kill", Some("alerter=off") => 1;
+    a_killed_pod_that_pages_twice: "checkout-pod-kill", Some("alerter=repeats") => 1;
+    slow_payments_are_survived: "payments-slow", None => 0;
+    slow_payments_without_breaker: "payments-slow", Some("breaker=off") => 1;
+}

@@ -1,0 +1,138 @@
+//! `kill -9` of the harness: the faults revert without a person, and what is owed is paid.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::{Place, Running, alone, short_scenario, signal, until};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// One order through the shop's edge, on a connection of its own.
+fn order_works(address: &str) -> bool {
+    let attempt = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_millis(400)))?;
+        let request = format!(
+            "POST /checkout HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes())?;
+        let mut answer = [0; 32];
+        let count = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+    };
+    attempt().is_ok_and(|answer| answer.starts_with("HTTP/1.1 20"))
+}
+
+/// The public address of the lab in a state directory.
+fn shop(state: &Path) -> String {
+    let text = std::fs::read_to_string(state.join("lab.json")).unwrap();
+    let lab: serde_json::Value = serde_json::from_str(&text).unwrap();
+    lab["endpoints"]["edge"].as_str().unwrap().trim_start_matches("http://").to_owned()
+}
+
+fn ledger_lines(place: &Place) -> usize {
+    let text = place.only_run().and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok());
+    text.map_or(0, |text| text.lines().count())
+}
+
+fn watchdog(place: &Place) -> Option<u32> {
+    let processes = place.processes();
+    processes.iter().find(|(_, words)| words.contains("agent-watchdog")).map(|(pid, _)| *pid)
+}
+
+/// A lab of its own and a run on it that has just been seen in force.
+fn run_in_force(place: &Place) -> (Running, String) {
+    let up = place.gameday(&["lab", "up", "--state", "shop"]);
+    assert_eq!(up.code, 0, "{up:?}");
+    let address = shop(&place.path().join("shop"));
+    assert!(order_works(&address), "the shop takes orders before");
+    let file = place.write("short.yaml", &short_scenario("2s", "60s"));
+    let mut run = place.start(&["run", &file, "--lab", "shop"]);
+    let broken = until(Duration::from_secs(20), || {
+        assert!(run.is_running(), "the run goes on while the fault is in force");
+        (watchdog(place).is_some() && ledger_lines(place) > 1 && !order_works(&address))
+            .then_some(())
+    });
+    assert!(broken.is_some(), "the fault is in force");
+    (run, address)
+}
+
+/// Looks until orders work again; how long it took.
+fn healed_after(began: Instant, address: &str) -> Duration {
+    let healed = until(LEASE * 5, || order_works(address).then(|| began.elapsed()));
+    healed.expect("orders work again without any command")
+}
+
+#[test]
+fn a_killed_harness_heals_within_the_lease() {
+    let _alone = alone();
+    let place = Place::new();
+    let (run, address) = run_in_force(&place);
+    let began = Instant::now();
+    run.kill();
+    let took = healed_after(began, &address);
+    assert!(took <= LEASE + Duration::from_secs(1), "{took:?}");
+    let paid = until(Duration::from_secs(20), || watchdog(&place).is_none().then_some(()));
+    assert!(paid.is_some(), "the watchdog leaves when all is paid");
+    let undo = place.gameday(&["undo"]);
+    assert_eq!(undo.code, 0, "{undo:?}");
+    let down = place.gameday(&["lab", "down", "--state", "shop"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(place.processes().is_empty(), "{:?}", place.processes());
+}
+
+#[test]
+fn with_the_watchdog_killed_first_the_proxy_heals_and_undo_pays() {
+    let _alone = alone();
+    let place = Place::new();
+    let (run, address) = run_in_force(&place);
+    signal(watchdog(&place).unwrap(), "KILL");
+    let began = Instant::now();
+    run.kill();
+    let took = healed_after(began, &address);
+    assert!(took <= LEASE + Duration::from_secs(1), "{took:?}");
+
+    let file = place.write("again.yaml", &short_scenario("2s", "8s"));
+    let refused = place.gameday(&["run", &file, "--lab", "shop"]);
+    assert_eq!(refused.code, 69, "{refused:?}");
+    assert!(refused.err.contains("gameday undo"), "{refused:?}");
+    let dry = place.gameday(&["undo", "--dry-run"]);
+    assert_eq!(dry.code, 4, "{dry:?}");
+    let undo = place.gameday(&["undo"]);
+    assert_eq!(undo.code, 0, "{undo:?}");
+    assert!(undo.out.contains("down"), "{undo:?}");
+    let down = place.gameday(&["lab", "down", "--state", "shop"]);
+    assert_eq!(down.code, 0, "{down:?}");
+}
+
+#[test]
+fn killed_at_every_ledger_line_everything_is_put_back() {
+    let _alone = alone();
+    let lines = {
+        let place = Place::new();
+        let file = place.write("short.yaml", &short_scenario("2s", "700ms"));
+        let said = place.gameday(&["run", &file]);
+        assert!(said.code <= 2, "{said:?}");
+        ledger_lines(&place)
+    };
+    assert!(lines >= 5, "system opened, armed, injected, paid, closed; not {lines}");
+    for line in 1..=lines {
+        let place = Place::new();
+        let file = place.write("short.yaml", &short_scenario("2s", "700ms"));
+        let mut run = place.start(&["run", &file]);
+        let there = until(Duration::from_secs(30), || {
+            (ledger_lines(&place) >= line || !run.is_running()).then_some(())
+        });
+        assert!(there.is_some(), "line {line} is written");
+        run.kill();
+        let gone = until(Duration::from_secs(30), || place.processes().is_empty().then_some(()));
+        assert!(gone.is_some(), "killed at line {line}, left: {:?}", place.processes());
+        let undo = place.gameday(&["undo"]);
+        assert_eq!(undo.code, 0, "killed at line {line}: {undo:?}");
+        let dry = place.gameday(&["undo", "--dry-run"]);
+        assert_eq!(dry.code, 0, "killed at line {line}: {dry:?}");
+    }
+}
