@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
+use agent::watchdog::HarnessProcess;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use harness_core::units::Duration;
 
 /// Game days with evidence: load, faults and expectations in one file; a statistical verdict.
 #[derive(Debug, Parser)]
@@ -345,6 +347,12 @@ pub(crate) struct AgentWatchdog {
     /// The run's directory
     #[arg(long)]
     pub(crate) run: PathBuf,
+    /// Without a renewal for this long, it takes over
+    #[arg(long)]
+    pub(crate) lease: Duration,
+    /// Whom it watches, as PID:START
+    #[arg(long)]
+    pub(crate) harness: HarnessProcess,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -1,10 +1,9 @@
 //! Hidden commands: the processes that a run starts beside itself.
 
-use std::sync::Arc;
-
 use agent::proxy::ProxyArguments;
-use agent::watchdog::{self, WatchdogInput};
+use agent::watchdog::{self, Outside, WatchdogEnd, WatchdogJob};
 use harness_core::exit;
+use harness_engine::store::RunDir;
 
 use crate::args::{AgentProxy, AgentWatchdog};
 use crate::failure::Failure;
@@ -21,11 +20,15 @@ pub(crate) fn proxy(arguments: &AgentProxy) -> Result<u8, Failure> {
 }
 
 pub(crate) fn watchdog(arguments: &AgentWatchdog) -> Result<u8, Failure> {
-    let input = WatchdogInput {
-        run: arguments.run.clone(),
-        registry: ports::registry(),
-        host: Arc::new(ports::payer),
-    };
-    watchdog::run(input).map_err(|error| Failure::could_not("watch over the run", &error))?;
-    Ok(exit::PASS)
+    let run = RunDir::at(&arguments.run).ok_or_else(|| {
+        Failure::usage(format!("{} is not a run's directory", arguments.run.display()))
+    })?;
+    let job = WatchdogJob { run, lease: arguments.lease, harness: arguments.harness };
+    let outside = Outside { registry: ports::registry(), host: Box::new(ports::payer) };
+    let end = watchdog::watch(&job, &outside)
+        .map_err(|error| Failure::could_not("watch over the run", &error))?;
+    Ok(match end {
+        WatchdogEnd::NotNeeded | WatchdogEnd::Paid => exit::PASS,
+        WatchdogEnd::Owed => exit::LEFTOVERS,
+    })
 }

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
     }
     let written = options
         .open(file)
-        .and_then(|mut open| open.write_all(scenarios::starter::TEXT.as_bytes()));
+        .and_then(|mut open| open.write_all(scenarios::starter().as_bytes()));
     match written {
         Ok(()) => {
             output::say(&format!("Wrote {}. Next:", file.display()));

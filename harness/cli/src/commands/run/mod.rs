@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent::watchdog::HarnessProcess;
 use harness_core::event::AbortRequest;
 use harness_core::exit;
 use harness_core::plan::Plan;
@@ -68,12 +69,18 @@ fn drive(
         .enable_all()
         .build()
         .map_err(|error| Failure::could_not("start the runtime", &error))?;
+    let own = HarnessProcess::own()
+        .map_err(|error| Failure::could_not("find this process in /proc", &error))?;
     let watchdog = WatchdogStart {
         argv: vec![
             program()?.into(),
             "agent-watchdog".into(),
             "--run".into(),
             run.path().into(),
+            "--lease".into(),
+            plan.safety.lease.to_string().into(),
+            "--harness".into(),
+            own.to_string().into(),
         ],
         lease: plan.safety.lease,
         fence: run.fence_path(),
