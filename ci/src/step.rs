@@ -40,7 +40,10 @@ impl Outcome {
 pub(crate) fn gate() -> Vec<Step> {
     vec![
         step("fmt", &["cargo", "fmt", "--all", "--check"]),
-        step("clippy", &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        step(
+            "clippy",
+            &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        ),
         step("test", &["cargo", "test", "--workspace"]),
         Step {
             variables: &[("RUSTDOCFLAGS", "-D warnings")],

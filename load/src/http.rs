@@ -104,6 +104,7 @@ fn check(job: &LoadJob<'_>) -> Result<(), LoadError> {
 /// The workers of one job. Dropping it stops them.
 struct Crew {
     stop: watch::Sender<bool>,
+    finish: watch::Sender<bool>,
     reports: mpsc::Receiver<Report>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -117,10 +118,11 @@ impl Crew {
         requests: &Arc<Requests>,
     ) -> Result<Self, LoadError> {
         let (stop, stopped) = watch::channel(false);
+        let (finish, finishing) = watch::channel(false);
         let (told, reports) = mpsc::channel(REPORTS_MAX);
         let plan = Arc::new(job.plan.clone());
         let in_flight = Arc::new(AtomicU32::new(0));
-        let mut crew = Self { stop, reports, threads: Vec::new() };
+        let mut crew = Self { stop, finish, reports, threads: Vec::new() };
         for worker in 0..workers {
             let setup = WorkerSetup {
                 share: Share { worker, workers },
@@ -133,6 +135,7 @@ impl Crew {
                 requests: requests.clone(),
                 in_flight: in_flight.clone(),
                 stop: stopped.clone(),
+                finish: finishing.clone(),
                 reports: told.clone(),
             };
             let thread = std::thread::Builder::new()
@@ -155,14 +158,20 @@ impl Crew {
         stop: &dyn Stop,
     ) -> Result<(), LoadError> {
         let mut stopped = std::pin::pin!(stop.stopped());
-        let mut stopping = false;
+        let mut finished = std::pin::pin!(stop.finishing());
+        let (mut stopping, mut finishing) = (false, false);
         loop {
-            // Receiving is cancel-safe, and the stop is asked for once.
+            // Receiving is cancel-safe, and each end is asked for once.
             let report = tokio::select! {
                 biased;
                 () = &mut stopped, if !stopping => {
                     stopping = true;
                     self.stop.send_replace(true);
+                    continue;
+                }
+                () = &mut finished, if !finishing => {
+                    finishing = true;
+                    self.finish.send_replace(true);
                     continue;
                 }
                 report = self.reports.recv() => report,

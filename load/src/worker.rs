@@ -65,6 +65,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) in_flight: Arc<AtomicU32>,
     /// Turns true when it is time to stop.
     pub(crate) stop: watch::Receiver<bool>,
+    /// Turns true when nothing more becomes due.
+    pub(crate) finish: watch::Receiver<bool>,
     /// Where it tells.
     pub(crate) reports: mpsc::Sender<Report>,
 }
@@ -112,6 +114,7 @@ fn drive(setup: WorkerSetup) -> io::Result<()> {
         next_beat_ns: 0,
         reports: setup.reports.clone(),
         stop: setup.stop,
+        finish: setup.finish,
     };
     let mode = setup.plan.timer;
     let ended_ns = runtime.block_on(async {
@@ -164,12 +167,14 @@ struct Pacer {
     next_beat_ns: u64,
     reports: mpsc::Sender<Report>,
     stop: watch::Receiver<bool>,
+    finish: watch::Receiver<bool>,
 }
 
 impl Pacer {
     /// Ends when all is sent and answered, or at a stop; says up to when windows count.
     async fn run(&mut self, mut timer: Timer, mut queue: ArrivalQueue) -> u64 {
         let mut next = queue.next();
+        let mut finishing = false;
         loop {
             let mut batch = 0;
             let mut now = self.desk.now_ns();
@@ -178,7 +183,7 @@ impl Pacer {
             {
                 self.dispatch(arrival, now);
                 batch += 1;
-                next = queue.next();
+                next = queue.next().filter(|_| !finishing);
                 now = self.timeline.now_ns();
             }
             let next_ns = next.as_ref().map_or(u64::MAX, |arrival| self.due_ns(arrival));
@@ -189,11 +194,16 @@ impl Pacer {
                 tokio::task::yield_now().await;
                 continue;
             }
-            // Both branches may be dropped at any wait: the timer is set anew each time.
+            // All branches may be dropped at any wait: the timer is set anew each time.
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stopped| *stopped) => {
                     return self.until_ns.min(self.timeline.now_ns());
+                }
+                _ = self.finish.wait_for(|finish| *finish), if !finishing => {
+                    finishing = true;
+                    next = None;
+                    self.until_ns = self.until_ns.min(self.timeline.now_ns());
                 }
                 () = timer.wait_until(next_ns.min(self.next_beat_ns)) => {}
             }

@@ -14,7 +14,8 @@ fn complaints<'a>(found: impl IntoIterator<Item = String> + 'a) {
 fn files_are_short() {
     complaints(sources().iter().filter_map(|(path, text)| {
         let lines = text.lines().count();
-        (lines > LINES_MAX).then(|| format!("{}: {lines} lines, not over {LINES_MAX}", path.display()))
+        (lines > LINES_MAX)
+            .then(|| format!("{}: {lines} lines, not over {LINES_MAX}", path.display()))
     }));
 }
 
@@ -44,17 +45,26 @@ fn every_file_says_what_it_is_for() {
 fn words_of_haste_do_not_stay() {
     // Written in two parts, so that this file does not find itself.
     let banned = [
-        ["TO", "DO"], ["FIX", "ME"], ["XX", "X:"], ["HA", "CK"], ["todo", "!("],
-        ["unimplemented", "!("], ["#[ign", "ore"], ["#[al", "low("], ["#![al", "low("],
-        ["Mana", "ger"], ["Hel", "per"],
+        ["TO", "DO"],
+        ["FIX", "ME"],
+        ["XX", "X:"],
+        ["HA", "CK"],
+        ["todo", "!("],
+        ["unimplemented", "!("],
+        ["#[ign", "ore"],
+        ["#[al", "low("],
+        ["#![al", "low("],
+        ["Mana", "ger"],
+        ["Hel", "per"],
     ]
     .map(|parts| parts.concat());
     complaints(sources().iter().flat_map(|(path, text)| {
         let banned = &banned;
         text.lines().enumerate().flat_map(move |(number, line)| {
-            banned.iter().filter(move |word| line.contains(word.as_str())).map(move |word| {
-                format!("{}:{}: `{word}`", path.display(), number + 1)
-            })
+            banned
+                .iter()
+                .filter(move |word| line.contains(word.as_str()))
+                .map(move |word| format!("{}:{}: `{word}`", path.display(), number + 1))
         })
     }));
 }
@@ -64,14 +74,14 @@ fn names_put_their_unit_last() {
     let wrong = ["ms_", "us_", "secs_"];
     complaints(sources().iter().flat_map(|(path, text)| {
         text.lines().enumerate().filter_map(move |(number, line)| {
-            let declares = line.trim_start().strip_prefix("pub ").or_else(|| {
-                line.trim_start().strip_prefix("let ")
-            })?;
+            let declares = line
+                .trim_start()
+                .strip_prefix("pub ")
+                .or_else(|| line.trim_start().strip_prefix("let "))?;
             let name = declares.split([':', ' ', '=']).next().unwrap_or("");
-            wrong
-                .iter()
-                .any(|unit| name.starts_with(unit))
-                .then(|| format!("{}:{}: `{name}` begins with its unit", path.display(), number + 1))
+            wrong.iter().any(|unit| name.starts_with(unit)).then(|| {
+                format!("{}:{}: `{name}` begins with its unit", path.display(), number + 1)
+            })
         })
     }));
 }

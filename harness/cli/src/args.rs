@@ -43,10 +43,23 @@ Exit codes:
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Where runs are kept
-    #[arg(long, global = true, value_name = "DIR", env = "GAMEDAY_RUNS", default_value = ".gameday/runs", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "GAMEDAY_RUNS",
+        default_value = ".gameday/runs",
+        help_heading = "Global options"
+    )]
     pub(crate) runs: PathBuf,
     /// When to use colours; `auto` respects NO_COLOR and pipes
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
     pub(crate) color: Colour,
     /// Say more about what is done; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]

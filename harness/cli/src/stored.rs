@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use harness_core::exit;
 use harness_core::evidence::{Evidence, EvidenceBuilder};
+use harness_core::exit;
 use harness_core::ids::FaultId;
 use harness_core::judge::judge;
 use harness_core::plan::Plan;

@@ -44,11 +44,7 @@ fn missing(
         .collect()
 }
 
-fn text(
-    capabilities: &BTreeMap<String, Capability>,
-    registry: &Registry,
-    style: Style,
-) -> String {
+fn text(capabilities: &BTreeMap<String, Capability>, registry: &Registry, style: Style) -> String {
     let mut out = format!("{}\n", style.bold("Mechanisms of this machine"));
     for (name, capability) in capabilities {
         let (mark, words) = match capability {

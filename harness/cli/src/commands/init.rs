@@ -18,9 +18,8 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
     } else {
         options.create_new(true);
     }
-    let written = options
-        .open(file)
-        .and_then(|mut open| open.write_all(scenarios::starter().as_bytes()));
+    let written =
+        options.open(file).and_then(|mut open| open.write_all(scenarios::starter().as_bytes()));
     match written {
         Ok(()) => {
             output::say(&format!("Wrote {}. Next:", file.display()));

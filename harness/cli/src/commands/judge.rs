@@ -5,9 +5,9 @@ use harness_core::plan::Plan;
 
 use crate::args::{Global, Judge};
 use crate::failure::Failure;
+use crate::output;
 use crate::scenario;
 use crate::stored::{self, Stored};
-use crate::output;
 use crate::style::Style;
 
 pub(crate) fn run(global: &Global, arguments: &Judge) -> Result<u8, Failure> {

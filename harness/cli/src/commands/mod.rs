@@ -26,7 +26,11 @@ use crate::style::Style;
 
 /// Runs the command; the exit code, or why it could not do its work.
 pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let global = &cli.global;
+    // Paths that are written down must hold in other processes, too.
+    let mut global = cli.global;
+    global.runs = std::path::absolute(&global.runs)
+        .map_err(|error| Failure::could_not("find the working directory", &error))?;
+    let global = &global;
     let style = Style::stdout(global.color);
     let code = match cli.command {
         Command::Init(arguments) => init::run(&arguments),

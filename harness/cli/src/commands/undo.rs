@@ -73,15 +73,18 @@ fn pay_one(run: &RunDir) -> Result<u8, Failure> {
         observer: &|step| output::tell(&format!("  {step}")),
     };
     output::tell(&format!("{}:", run.id()));
-    let report = runtime
-        .block_on(pay(run, &purse, Who::Person, Which::Owed))
-        .map_err(|error| match error {
-            PayError::Alive { .. } => Failure::refused(error.to_string())
-                .hint(format!("`gameday abort {}` stops it; it puts everything back", run.id())),
-            PayError::Busy(_) | PayError::Lock(_) | PayError::Ledger(_) => {
-                Failure::leftovers(format!("could not pay: {error}"))
-            }
-        })?;
+    let report =
+        runtime.block_on(pay(run, &purse, Who::Person, Which::Owed)).map_err(
+            |error| match error {
+                PayError::Alive { .. } => Failure::refused(error.to_string()).hint(format!(
+                    "`gameday abort {}` stops it; it puts everything back",
+                    run.id()
+                )),
+                PayError::Busy(_) | PayError::Lock(_) | PayError::Ledger(_) => {
+                    Failure::leftovers(format!("could not pay: {error}"))
+                }
+            },
+        )?;
     for paid in &report.paid {
         output::say(&format!("{}: put back and proven: {paid}", run.id()));
     }

@@ -179,7 +179,9 @@ impl Board {
             Event::Done { command, outcome } => self.done(*command, outcome),
             Event::Signal(SignalEvent::Alert(notice)) => {
                 match notice.status {
-                    AlertStatus::Firing => *self.alerts.entry(notice.alert.clone()).or_default() += 1,
+                    AlertStatus::Firing => {
+                        *self.alerts.entry(notice.alert.clone()).or_default() += 1
+                    }
                     AlertStatus::Resolved => {
                         self.alerts.remove(&notice.alert);
                     }

@@ -57,7 +57,8 @@ impl Live {
 pub(super) fn lasting(note: &Note, style: Style) -> Option<String> {
     match note {
         Note::TrialEnded(trial, arm, invalid) if !invalid.is_empty() => {
-            let text = format!("trial {} ({arm}) not valid: {}", trial.0 + 1, plain::words(invalid));
+            let text =
+                format!("trial {} ({arm}) not valid: {}", trial.0 + 1, plain::words(invalid));
             Some(style.warn(&text))
         }
         Note::FaultTrouble(fault, words) => Some(style.warn(&format!("{fault}: {words}"))),

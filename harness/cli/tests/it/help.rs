@@ -3,8 +3,21 @@
 use crate::support::Place;
 
 const COMMANDS: [&str; 15] = [
-    "", "init", "validate", "plan", "run", "judge", "replay", "report", "runs", "undo", "abort",
-    "lab", "schema", "completions", "doctor",
+    "",
+    "init",
+    "validate",
+    "plan",
+    "run",
+    "judge",
+    "replay",
+    "report",
+    "runs",
+    "undo",
+    "abort",
+    "lab",
+    "schema",
+    "completions",
+    "doctor",
 ];
 
 #[test]

@@ -34,7 +34,8 @@ fn shop(state: &Path) -> String {
 }
 
 fn ledger_lines(place: &Place) -> usize {
-    let text = place.only_run().and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok());
+    let text =
+        place.only_run().and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok());
     text.map_or(0, |text| text.lines().count())
 }
 

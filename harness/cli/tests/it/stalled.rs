@@ -8,8 +8,7 @@ use crate::support::{Place, alone, signal, until};
 fn a_harness_that_stands_still_concludes_nothing() {
     let _alone = alone();
     let place = Place::new();
-    let mut run =
-        place.start(&["run", "payments-outage", "--mode", "observed", "--trials", "2"]);
+    let mut run = place.start(&["run", "payments-outage", "--mode", "observed", "--trials", "2"]);
     let journal = || {
         let path = place.only_run()?.join("journal.jsonl");
         std::fs::read_to_string(path).ok()

@@ -120,10 +120,10 @@ fn defects() {
 fn failure(action: &str, error: &LabError) -> Failure {
     let failure = Failure::could_not(action, error);
     match error {
-        LabError::AlreadyUp { .. } => {
-            failure.hint("use it with `--lab DIR`, stop it with `gameday lab down`, or give this \
-                          one another `--state DIR`")
-        }
+        LabError::AlreadyUp { .. } => failure.hint(
+            "use it with `--lab DIR`, stop it with `gameday lab down`, or give this \
+                          one another `--state DIR`",
+        ),
         _ => failure.hint("is it up? `gameday lab up` starts one"),
     }
 }

@@ -14,8 +14,14 @@ const TRUTHS: [f64; 3] = [1.0, 0.99, 0.95];
 pub(super) fn lines(plan: &Plan) -> Vec<String> {
     let mut builder = Builder::default();
     builder.push_record([
-        "expectation", "in at least", "confidence", "trials", "clean needed", "pass if 100 %",
-        "if 99 %", "if 95 %",
+        "expectation",
+        "in at least",
+        "confidence",
+        "trials",
+        "clean needed",
+        "pass if 100 %",
+        "if 99 %",
+        "if 95 %",
     ]);
     let mut perfect = Vec::new();
     for expectation in &plan.expectations {
@@ -62,8 +68,5 @@ fn claim_of(expectation: &Expectation) -> Claim {
     let alpha = expectation.claim.confidence.complement();
     let level = Decimal::from_billionths(alpha.billionths());
     let share = Decimal::from_billionths(expectation.claim.in_at_least.billionths());
-    Claim {
-        share: share.to_f64(),
-        levels: Levels { pass: level.to_f64(), fail: level.to_f64() },
-    }
+    Claim { share: share.to_f64(), levels: Levels { pass: level.to_f64(), fail: level.to_f64() } }
 }

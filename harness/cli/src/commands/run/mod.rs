@@ -85,8 +85,7 @@ fn drive(
         lease: plan.safety.lease,
         fence: run.fence_path(),
     };
-    let files =
-        run.files().map_err(|error| Failure::could_not("make the run's files", &error))?;
+    let files = run.files().map_err(|error| Failure::could_not("make the run's files", &error))?;
     let ended = runtime.block_on(async {
         let watchdog = WatchdogLink::start(watchdog)
             .await
