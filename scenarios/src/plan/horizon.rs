@@ -66,7 +66,12 @@ pub(super) fn check(
                 detection(spec, &claim, *resolves_within, horizon, findings);
                 probes(&claim, std::iter::empty(), horizon, findings);
             }
-            Assertion::Quiet { .. } | Assertion::Invariant { .. } => {}
+            Assertion::Quiet { .. }
+            | Assertion::Invariant { .. }
+            | Assertion::ErrorBudget { .. }
+            | Assertion::Degradation { .. }
+            | Assertion::Automation { .. }
+            | Assertion::Telemetry { .. } => {}
         }
     }
 }

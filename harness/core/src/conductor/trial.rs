@@ -278,7 +278,11 @@ impl TrialRun {
             Assertion::SuccessRate { .. }
             | Assertion::Latency { .. }
             | Assertion::Recovery { .. }
-            | Assertion::Invariant { .. } => false,
+            | Assertion::Invariant { .. }
+            | Assertion::ErrorBudget { .. }
+            | Assertion::Degradation { .. }
+            | Assertion::Automation { .. }
+            | Assertion::Telemetry { .. } => false,
         });
         if watched && !self.begun && notice.status == AlertStatus::Firing {
             self.note(InvalidReason::AlertBefore, format!("{} fired", notice.alert));

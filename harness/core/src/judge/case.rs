@@ -4,12 +4,14 @@
 use crate::event::{Invalid, InvalidReason};
 use crate::evidence::TrialEvidence;
 use crate::ids::FaultId;
-use crate::plan::{Anchor, Assertion, FaultInstant, Moment, PhaseEdge, Plan, WindowRange};
+use crate::plan::{
+    Anchor, Assertion, AutomationRule, FaultInstant, Moment, PhaseEdge, Plan, WindowRange,
+};
 use crate::time::RunTime;
 use crate::units::Duration;
 use crate::verdict::{TrialJudgement, TrialState};
 
-use super::{detection, invariant, recovery, slo};
+use super::{automation, budget, degradation, detection, invariant, recovery, slo, telemetry};
 
 /// Requests may go out so late at most (99th percentile), or a tenth of the judged threshold,
 /// whichever is less: else the trial cannot be told.
@@ -20,6 +22,8 @@ pub(super) const SEND_LAG_MAX: Duration = Duration::from_millis(50);
 pub(super) struct Case<'a> {
     pub(super) plan: &'a Plan,
     pub(super) trial: &'a TrialEvidence,
+    /// All trials of the run, for comparisons with placebo.
+    pub(super) all: &'a [TrialEvidence],
 }
 
 /// What a trial shows.
@@ -86,10 +90,28 @@ impl<'a> Case<'a> {
     }
 
     fn found(self, assertion: &Assertion) -> Found {
+        if let Assertion::Automation { actor, rule: AutomationRule::Never { actions } } = assertion
+            && let Some(found) = automation::violation(self, actor, actions)
+        {
+            // One violation counts whatever else the trial is worth.
+            return found;
+        }
         if let Some(because) = self.excluded(assertion) {
             return Found::excluded(because);
         }
-        let found = match assertion {
+        let found = self.seen(assertion);
+        // What was seen stays to be read, but it proves nothing either way.
+        match (found.state, self.doubt()) {
+            (TrialState::Ok | TrialState::Bad, Some(because)) => {
+                Found { state: TrialState::Ambiguous, because, ..found }
+            }
+            (_, _) => found,
+        }
+    }
+
+    /// What the trial shows, were it valid.
+    fn seen(self, assertion: &Assertion) -> Found {
+        match assertion {
             Assertion::SuccessRate { of, bound, during } => {
                 slo::success_rate(self, of.as_ref(), *bound, during)
             }
@@ -114,13 +136,28 @@ impl<'a> Case<'a> {
             Assertion::Invariant { none_lost, none_twice } => {
                 invariant::invariant(self, *none_lost, *none_twice)
             }
-        };
-        // What was seen stays to be read, but it proves nothing either way.
-        match (found.state, self.doubt()) {
-            (TrialState::Ok | TrialState::Bad, Some(because)) => {
-                Found { state: TrialState::Ambiguous, because, ..found }
+            Assertion::ErrorBudget { of, objective, period, takes_at_most, during } => {
+                let budget = budget::Budget {
+                    objective: *objective,
+                    period: *period,
+                    takes_at_most: *takes_at_most,
+                };
+                budget::budget(self, of.as_ref(), budget, during)
             }
-            (_, _) => found,
+            Assertion::Degradation { of, quantile, against, by_at_most, during } => {
+                let wanted = degradation::Wanted {
+                    of: of.as_ref(),
+                    quantile: *quantile,
+                    against: *against,
+                    by_at_most: *by_at_most,
+                    during,
+                };
+                degradation::degradation(self, &wanted)
+            }
+            Assertion::Automation { actor, rule } => automation::automation(self, actor, rule),
+            Assertion::Telemetry { signal, share_at_least, gap_at_most, during } => {
+                telemetry::telemetry(self, signal, *share_at_least, *gap_at_most, during)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! tails, or the boundaries of the sequential design, and Holm's correction before a failure is
 //! named. The verdict and the decision to stop early are both read from here.
 
+use stats::automation::never;
 use stats::decimal::{Decimal, Share};
 use stats::decision::{Claim as ShareClaim, Conclusion, Decision, Levels, State, Tally};
 use stats::multiplicity::{ClaimEvidence, MergeRules, merge};
@@ -11,7 +12,7 @@ use stats::sequential::{
 };
 use stats::validity::{decide_with_excluded, invalid_share};
 
-use crate::plan::{Claim, Expectation, Plan, StopRule, TrialMode};
+use crate::plan::{Assertion, AutomationRule, Claim, Expectation, Plan, StopRule, TrialMode};
 use crate::verdict::{Outcome, TrialState};
 
 /// The conclusion about one expectation, with what it rests on.
@@ -22,6 +23,8 @@ pub(super) struct Concluded {
     pub(super) tally: Tally,
     /// Trials that were excluded.
     pub(super) excluded: u64,
+    /// Bad trials in all, also after an early stop.
+    pub(super) bad: u64,
     /// Bounds and tails over the tally.
     pub(super) decision: Decision,
     pub(super) method: Method,
@@ -29,6 +32,8 @@ pub(super) struct Concluded {
     pub(super) too_many_invalid: bool,
     /// Refuted on its own, but not among all expectations.
     pub(super) spared: bool,
+    /// Something happened that must never happen.
+    pub(super) violated: bool,
 }
 
 /// How it was concluded.
@@ -54,10 +59,15 @@ pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded
     let mut all: Vec<Concluded> = expectations
         .iter()
         .zip(states)
-        .map(|(expectation, states)| match (plan.trials.mode, plan.trials.stop) {
-            (TrialMode::Observed, _) => observed(plan, expectation, states),
-            (TrialMode::Inferred, StopRule::Fixed) => fixed(plan, expectation, states),
-            (TrialMode::Inferred, StopRule::Sequential) => sequential(plan, expectation, states),
+        .map(|(expectation, states)| {
+            let concluded = match (plan.trials.mode, plan.trials.stop) {
+                (TrialMode::Observed, _) => observed(plan, expectation, states),
+                (TrialMode::Inferred, StopRule::Fixed) => fixed(plan, expectation, states),
+                (TrialMode::Inferred, StopRule::Sequential) => {
+                    sequential(plan, expectation, states)
+                }
+            };
+            Concluded { violated: is_violated(expectation, &concluded), ..concluded }
         })
         .collect();
     // One common level for all; a p value is scaled where an expectation has another one.
@@ -77,18 +87,33 @@ pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded
                 (_, Outcome::Inconclusive) => (1.0, 1.0),
                 (_, Outcome::Fail) => (1.0, 0.0),
             };
-            ClaimEvidence { p_pass, p_fail, never_violated: false }
+            ClaimEvidence { p_pass, p_fail, never_violated: concluded.violated }
         })
         .collect();
     let rules = MergeRules { invalid_share_max: Decimal::ONE, levels: common };
     let joint = merge(&evidence, Share { part: 0, whole: 0 }, &rules);
     for (place, concluded) in all.iter_mut().enumerate() {
-        if concluded.outcome == Outcome::Fail && !joint.failed.contains(&place) {
-            concluded.outcome = Outcome::Inconclusive;
-            concluded.spared = true;
+        match (concluded.outcome, joint.failed.contains(&place)) {
+            (_, true) => concluded.outcome = Outcome::Fail,
+            (Outcome::Fail, false) => {
+                concluded.outcome = Outcome::Inconclusive;
+                concluded.spared = true;
+            }
+            (Outcome::Pass | Outcome::Inconclusive, false) => {}
         }
     }
     all
+}
+
+/// Whether something happened that must never happen.
+fn is_violated(expectation: &Expectation, concluded: &Concluded) -> bool {
+    let Assertion::Automation { rule: AutomationRule::Never { .. }, .. } = &expectation.assertion
+    else {
+        return false;
+    };
+    let violated = Share { part: concluded.bad, whole: concluded.bad + concluded.tally.cases() };
+    let rate_max = 1.0 - share_of(expectation.claim).share;
+    never(violated, rate_max, alpha(expectation.claim)).conclusion == Conclusion::Fail
 }
 
 /// The accepted chance of a wrong end, one-sided.
@@ -136,6 +161,10 @@ fn excluded(states: &[TrialState]) -> u64 {
     states.iter().filter(|state| **state == TrialState::Excluded).count() as u64
 }
 
+fn bad(states: &[TrialState]) -> u64 {
+    states.iter().filter(|state| **state == TrialState::Bad).count() as u64
+}
+
 fn invalid_at_most(plan: &Plan) -> Decimal {
     Decimal::from_billionths(plan.trials.invalid_at_most.billionths())
 }
@@ -163,10 +192,12 @@ fn fixed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concl
         outcome: outcome(decision.conclusion),
         tally,
         excluded,
+        bad: bad(states),
         decision,
         method: Method::Fixed,
         too_many_invalid: too_many(plan, tally, excluded),
         spared: false,
+        violated: false,
     }
 }
 
@@ -188,10 +219,12 @@ fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> 
         outcome: outcome(reached),
         tally,
         excluded,
+        bad: bad(states),
         decision,
         method: Method::Sequential { progress, cases_max: design.cases_max() },
         too_many_invalid,
         spared: false,
+        violated: false,
     }
 }
 
@@ -209,5 +242,16 @@ fn observed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Co
         Outcome::Inconclusive
     };
     let method = Method::Observed;
-    Concluded { outcome, tally, excluded, decision, method, too_many_invalid, spared: false }
+    let bad = tally.bad;
+    Concluded {
+        outcome,
+        tally,
+        excluded,
+        bad,
+        decision,
+        method,
+        too_many_invalid,
+        spared: false,
+        violated: false,
+    }
 }

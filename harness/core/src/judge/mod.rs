@@ -4,8 +4,11 @@
 //! a conclusion by the numbers of `stats`, the conclusions to a verdict. Nothing is computed here
 //! that `stats` computes.
 
+mod automation;
+mod budget;
 mod case;
 mod conclusion;
+mod degradation;
 mod detection;
 mod invariant;
 mod phrase;
@@ -14,6 +17,7 @@ mod samples;
 mod sentence;
 mod slo;
 mod stop;
+mod telemetry;
 mod traffic;
 mod verdict;
 mod words;

@@ -1,9 +1,9 @@
 //! An assertion in words: what must hold, that it held, and what is measured.
 
 use super::words;
-use crate::ids::RequestKind;
-use crate::plan::{Assertion, Bound, RecoveryTo};
-use crate::units::Duration;
+use crate::ids::{FaultId, RequestKind, SignalId};
+use crate::plan::{Against, Assertion, AutomationRule, Bound, FaultInstant, RecoveryTo};
+use crate::units::{Duration, Quantile, Ratio};
 
 /// An assertion in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub(super) enum Unit {
     Seconds,
     Ids,
     Alerts,
+    Actions,
+    Times,
 }
 
 impl Unit {
@@ -45,6 +47,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::Ids => "ids",
             Self::Alerts => "alerts",
+            Self::Actions => "actions",
+            Self::Times => "times",
         }
     }
 }
@@ -64,60 +68,196 @@ pub(super) fn phrase(assertion: &Assertion) -> Phrase {
             }
         }
         Assertion::Detection { alert, fault, within, pages_exactly, resolves_within } => {
-            let (mut condition, mut held) = (
-                vec![format!("{alert} fires within {within} of {fault}.effective")],
-                vec![format!("{alert} fired within {within} of {fault}.effective")],
-            );
-            if let Some(pages) = pages_exactly {
-                let times = words::times(usize::try_from(*pages).unwrap_or(usize::MAX));
-                condition.push(format!("pages exactly {times}"));
-                held.push(format!("paged exactly {times}"));
-            }
-            if let Some(within) = resolves_within {
-                condition.push(format!("resolves within {within} of {fault}.reverted"));
-                held.push(format!("resolved within {within} of {fault}.reverted"));
-            }
-            let (condition, held) = (condition.join(", "), held.join(", "));
-            Phrase { condition, held, measure: upper_seconds("time to detect".into(), *within) }
+            detection(alert, fault, *within, *pages_exactly, *resolves_within)
         }
         Assertion::Quiet { alert } => Phrase {
             condition: format!("{alert} stays silent"),
             held: format!("{alert} stayed silent"),
             measure: none_of("alerts that fired", Unit::Alerts),
         },
-        Assertion::Recovery { to, fault, from, within } => {
-            let since = format!("{within} of {fault}.{}", words::instant(*from));
-            match to {
-                RecoveryTo::Mitigate => Phrase {
-                    condition: format!("mitigated within {since}"),
-                    held: format!(
-                        "the service level was back within {since} while {fault} was in force"
-                    ),
-                    measure: upper_seconds("time to mitigate".into(), *within),
-                },
-                RecoveryTo::Restore => Phrase {
-                    condition: format!("restored within {since}"),
-                    held: format!("the steady state was back within {since} and held"),
-                    measure: upper_seconds("time to restore".into(), *within),
+        Assertion::Recovery { to, fault, from, within } => recovery(*to, fault, *from, *within),
+        Assertion::Invariant { none_lost, none_twice } => invariant(*none_lost, *none_twice),
+        Assertion::ErrorBudget { of, objective, period, takes_at_most, during } => {
+            let budget = format!("of the {objective} budget of {period}");
+            let (of, during) = (of_kind(of.as_ref()), &during.text);
+            Phrase {
+                condition: format!("at most {takes_at_most} {budget}{of} taken during {during}"),
+                held: format!("at most {takes_at_most} {budget}{of} was taken during {during}"),
+                measure: Measure {
+                    name: "share of the error budget".into(),
+                    unit: Unit::Ratio,
+                    bound: takes_at_most.as_f64(),
+                    bound_is_upper: true,
                 },
             }
         }
-        Assertion::Invariant { none_lost, none_twice } => {
-            let (condition, held) = match (none_lost, none_twice) {
-                (true, false) => ("no accepted id lost", "no accepted id was lost"),
-                (false, true) => ("no id processed twice", "no id was processed twice"),
-                (_, _) => (
-                    "no accepted id lost, none processed twice",
-                    "no accepted id was lost and none was processed twice",
-                ),
-            };
-            Phrase {
-                condition: condition.to_owned(),
-                held: held.to_owned(),
-                measure: none_of("ids lost or processed twice", Unit::Ids),
-            }
+        Assertion::Degradation { of, quantile, against, by_at_most, during } => {
+            degradation(of.as_ref(), *quantile, *against, *by_at_most, &during.text)
+        }
+        Assertion::Automation { actor, rule } => automation(actor, rule),
+        Assertion::Telemetry { signal, share_at_least, gap_at_most, during } => {
+            telemetry(signal, *share_at_least, *gap_at_most, &during.text)
         }
     }
+}
+
+fn detection(
+    alert: &str,
+    fault: &FaultId,
+    within: Duration,
+    pages_exactly: Option<u32>,
+    resolves_within: Option<Duration>,
+) -> Phrase {
+    let (mut condition, mut held) = (
+        vec![format!("{alert} fires within {within} of {fault}.effective")],
+        vec![format!("{alert} fired within {within} of {fault}.effective")],
+    );
+    if let Some(pages) = pages_exactly {
+        let times = words::times(usize::try_from(pages).unwrap_or(usize::MAX));
+        condition.push(format!("pages exactly {times}"));
+        held.push(format!("paged exactly {times}"));
+    }
+    if let Some(within) = resolves_within {
+        condition.push(format!("resolves within {within} of {fault}.reverted"));
+        held.push(format!("resolved within {within} of {fault}.reverted"));
+    }
+    Phrase {
+        condition: condition.join(", "),
+        held: held.join(", "),
+        measure: upper_seconds("time to detect".into(), within),
+    }
+}
+
+fn recovery(to: RecoveryTo, fault: &FaultId, from: FaultInstant, within: Duration) -> Phrase {
+    let since = format!("{within} of {fault}.{}", words::instant(from));
+    match to {
+        RecoveryTo::Mitigate => Phrase {
+            condition: format!("mitigated within {since}"),
+            held: format!("the service level was back within {since} while {fault} was in force"),
+            measure: upper_seconds("time to mitigate".into(), within),
+        },
+        RecoveryTo::Restore => Phrase {
+            condition: format!("restored within {since}"),
+            held: format!("the steady state was back within {since} and held"),
+            measure: upper_seconds("time to restore".into(), within),
+        },
+    }
+}
+
+fn invariant(none_lost: bool, none_twice: bool) -> Phrase {
+    let (condition, held) = match (none_lost, none_twice) {
+        (true, false) => ("no accepted id lost", "no accepted id was lost"),
+        (false, true) => ("no id processed twice", "no id was processed twice"),
+        (_, _) => (
+            "no accepted id lost, none processed twice",
+            "no accepted id was lost and none was processed twice",
+        ),
+    };
+    Phrase {
+        condition: condition.to_owned(),
+        held: held.to_owned(),
+        measure: none_of("ids lost or processed twice", Unit::Ids),
+    }
+}
+
+fn degradation(
+    of: Option<&RequestKind>,
+    quantile: Quantile,
+    against: Against,
+    by_at_most: Ratio,
+    during: &str,
+) -> Phrase {
+    let of = of_kind(of);
+    let than = match against {
+        Against::Baseline => "than in the baseline",
+        Against::Placebo => "than in the baseline, against a placebo",
+    };
+    let worse = format!("more than {by_at_most} longer {than} during {during}");
+    Phrase {
+        condition: format!("{quantile} latency{of} not {worse}"),
+        held: format!("{quantile} latency{of} was not {worse}"),
+        measure: Measure {
+            name: format!("{quantile} latency over the expected one"),
+            unit: Unit::Times,
+            bound: 1.0 + by_at_most.as_f64(),
+            bound_is_upper: true,
+        },
+    }
+}
+
+fn telemetry(
+    signal: &SignalId,
+    share_at_least: Ratio,
+    gap_at_most: Option<Duration>,
+    during: &str,
+) -> Phrase {
+    let gap = gap_at_most.map_or_else(String::new, |gap| format!(", no gap above {gap}"));
+    Phrase {
+        condition: format!("at least {share_at_least} of {signal} arrive during {during}{gap}"),
+        held: format!("at least {share_at_least} of {signal} arrived during {during}{gap}"),
+        measure: Measure {
+            name: format!("share of {signal} that arrived"),
+            unit: Unit::Ratio,
+            bound: share_at_least.as_f64(),
+            bound_is_upper: false,
+        },
+    }
+}
+
+fn automation(actor: &str, rule: &AutomationRule) -> Phrase {
+    let on = |target: &Option<String>| {
+        target.as_ref().map_or_else(String::new, |target| format!(" on {target}"))
+    };
+    match rule {
+        AutomationRule::Acts { action, target, fault, within } => {
+            let what = format!("{action}{} within {within} of {fault}.effective", on(target));
+            Phrase {
+                condition: format!("{actor} acts: {what}"),
+                held: format!("{actor} acted: {what}"),
+                measure: upper_seconds("time to act".into(), *within),
+            }
+        }
+        AutomationRule::Releases { action, fault, within } => {
+            let what = format!("{action} within {within} of {fault}.reverted");
+            Phrase {
+                condition: format!("{actor} releases: {what}"),
+                held: format!("{actor} released: {what}"),
+                measure: upper_seconds("time to release".into(), *within),
+            }
+        }
+        AutomationRule::StaysQuiet { action } => {
+            let what = action.as_deref().unwrap_or("anything");
+            unwanted(format!("{actor} does not do {what}"), format!("{actor} did not do {what}"))
+        }
+        AutomationRule::Only { targets } => {
+            let targets = targets.join(", ");
+            unwanted(
+                format!("{actor} acts on nothing but {targets}"),
+                format!("{actor} acted on nothing but {targets}"),
+            )
+        }
+        AutomationRule::Never { actions } => {
+            let actions = actions.join(" or ");
+            unwanted(
+                format!("{actor} never does {actions}"),
+                format!("{actor} did not do {actions}"),
+            )
+        }
+        AutomationRule::ExactlyOnce { action, target, .. } => Phrase {
+            condition: format!("{actor} does {action}{} exactly once", on(target)),
+            held: format!("{actor} did {action}{} exactly once", on(target)),
+            measure: Measure {
+                name: format!("times of {action}"),
+                unit: Unit::Actions,
+                bound: 1.0,
+                bound_is_upper: true,
+            },
+        },
+    }
+}
+
+fn unwanted(condition: String, held: String) -> Phrase {
+    Phrase { condition, held, measure: none_of("unwanted actions", Unit::Actions) }
 }
 
 fn success(of: Option<&RequestKind>, bound: Bound, during: &str) -> Phrase {

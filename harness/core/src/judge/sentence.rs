@@ -65,7 +65,7 @@ pub(super) fn method(method: Method) -> String {
 pub(super) fn because(subject: &Subject<'_>) -> String {
     let Concluded { tally, excluded, .. } = *subject.concluded;
     let case = subject.case();
-    if tally.cases() == 0 {
+    if tally.cases() == 0 && !subject.concluded.violated {
         let why = match excluded {
             0 => "no trial was run".to_owned(),
             _ => format!("all {} were excluded", words::count(excluded, "trial")),
@@ -87,6 +87,10 @@ pub(super) fn because(subject: &Subject<'_>) -> String {
         Method::Observed => "a plain comparison, no confidence statement".to_owned(),
         Method::Fixed | Method::Sequential { .. } => inferred(subject),
     };
+    if subject.concluded.violated {
+        let bad = words::count(subject.concluded.bad, "trial");
+        return format!("{counted}; in {bad} it happened, and once is enough to fail");
+    }
     let invalid = too_many(subject).unwrap_or_default();
     format!("{counted}{untold}; {shown}{invalid}")
 }
@@ -133,6 +137,9 @@ fn too_many(subject: &Subject<'_>) -> Option<String> {
 /// What would change this.
 pub(super) fn change(subject: &Subject<'_>) -> String {
     let Concluded { outcome, method, tally, too_many_invalid, .. } = subject.concluded;
+    if subject.concluded.violated {
+        return "it must not happen in any trial".to_owned();
+    }
     if *too_many_invalid && *outcome == Outcome::Inconclusive {
         let most = subject.plan.trials.invalid_at_most;
         return format!("at most {most} invalid trials would let it be concluded");
@@ -230,7 +237,8 @@ fn margin(subject: &Subject<'_>) -> Option<String> {
     match measure.unit {
         Unit::Ratio => Some(words::bound(value, round)),
         Unit::Seconds => Some(words::seconds(words::rounded(value, 3, round))),
-        Unit::Ids | Unit::Alerts => None,
+        Unit::Times => Some(format!("{:.2} times", words::rounded(value, 2, round))),
+        Unit::Ids | Unit::Alerts | Unit::Actions => None,
     }
 }
 

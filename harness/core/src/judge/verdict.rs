@@ -7,7 +7,7 @@ use super::sentence::{self, Subject};
 use crate::event::Invalid;
 use crate::evidence::{Evidence, TrialEvidence};
 use crate::exit::{self, EndOfRun};
-use crate::plan::{Assertion, Expectation, Plan};
+use crate::plan::{Against, Assertion, Expectation, Plan};
 use crate::verdict::{
     Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, TrialJudgement, TrialState,
     TrialSummary, Validity, Verdict,
@@ -46,7 +46,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
             .map(|trial| TrialSummary {
                 trial: trial.trial,
                 arm: trial.arm.clone(),
-                invalid: Case { plan, trial }.invalid().collect(),
+                invalid: Case { plan, trial, all: &evidence.trials }.invalid().collect(),
             })
             .collect(),
         validity: validity(plan, evidence),
@@ -64,7 +64,9 @@ pub fn judge_with(plan: &Plan, expectations: Vec<Expectation>, evidence: &Eviden
 pub(super) fn states(plan: &Plan, evidence: &Evidence) -> Vec<Vec<TrialState>> {
     let of = |expectation: &Expectation| {
         trials_of(evidence, expectation)
-            .map(|trial| Case { plan, trial }.judge(&expectation.assertion).0.state)
+            .map(|trial| {
+                Case { plan, trial, all: &evidence.trials }.judge(&expectation.assertion).0.state
+            })
             .collect()
     };
     plan.expectations.iter().map(of).collect()
@@ -84,7 +86,7 @@ fn judgement(
     concluded: &Concluded,
 ) -> Judgement {
     let (found, trials): (Vec<Found>, Vec<TrialJudgement>) = trials_of(evidence, expectation)
-        .map(|trial| Case { plan, trial }.judge(&expectation.assertion))
+        .map(|trial| Case { plan, trial, all: &evidence.trials }.judge(&expectation.assertion))
         .unzip();
     let mut counts = Counts::default();
     for one in &found {
@@ -157,14 +159,20 @@ fn placebo(plan: &Plan, evidence: &Evidence, expectation: &Expectation) -> Optio
         Assertion::SuccessRate { .. }
         | Assertion::Latency { .. }
         | Assertion::Quiet { .. }
-        | Assertion::Invariant { .. } => {}
-        Assertion::Detection { .. } | Assertion::Recovery { .. } => return None,
+        | Assertion::Invariant { .. }
+        | Assertion::ErrorBudget { .. }
+        | Assertion::Degradation { against: Against::Baseline, .. }
+        | Assertion::Telemetry { .. } => {}
+        Assertion::Degradation { against: Against::Placebo, .. }
+        | Assertion::Automation { .. }
+        | Assertion::Detection { .. }
+        | Assertion::Recovery { .. } => return None,
     }
     let mut counts = Counts::default();
     let others = evidence
         .trials
         .iter()
-        .map(|trial| Case { plan, trial })
+        .map(|trial| Case { plan, trial, all: &evidence.trials })
         .filter(|case| case.is_placebo() && !expectation.arms.contains(&case.trial.arm));
     let mut any = false;
     for case in others {
@@ -257,7 +265,7 @@ fn because(
 fn validity(plan: &Plan, evidence: &Evidence) -> Validity {
     let mut validity = Validity::default();
     for trial in &evidence.trials {
-        let invalid: Vec<Invalid> = Case { plan, trial }.invalid().collect();
+        let invalid: Vec<Invalid> = Case { plan, trial, all: &evidence.trials }.invalid().collect();
         if invalid.is_empty() {
             validity.valid += 1;
         } else {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ArmName, ExpectationId, FaultId, RequestKind};
+use crate::ids::{ArmName, ExpectationId, FaultId, RequestKind, SignalId};
 use crate::units::{Duration, Quantile, Ratio};
 
 /// One assertion with its claim.
@@ -89,6 +89,113 @@ pub enum Assertion {
         /// No id was processed more than once.
         none_twice: bool,
     },
+    /// The share of an objective's budget that one incident takes, by time: the bad share of each
+    /// window of samples times its length, over what the objective allows in its period.
+    ErrorBudget {
+        /// Of this kind; else of all.
+        of: Option<RequestKind>,
+        /// The objective: this share of requests is good.
+        objective: Ratio,
+        /// Its period: 30 days.
+        period: Duration,
+        /// At most this share of the budget.
+        takes_at_most: Ratio,
+        /// In this window.
+        during: WindowRange,
+    },
+    /// A quantile of latency is not worse than without the fault by more than a margin.
+    Degradation {
+        /// Of this kind; else of all.
+        of: Option<RequestKind>,
+        /// Which quantile.
+        quantile: Quantile,
+        /// Compared with what.
+        against: Against,
+        /// By at most this share: 20% means 1.2 times as long.
+        by_at_most: Ratio,
+        /// In this window, compared with the baseline.
+        during: WindowRange,
+    },
+    /// What the system's automation did, as the system itself records it.
+    Automation {
+        /// Who acted: `breaker`, `supervisor`.
+        actor: String,
+        /// What it must, or must not, do.
+        rule: AutomationRule,
+    },
+    /// A probe's observations arrived: telemetry is the subject here, so what is missing is bad.
+    Telemetry {
+        /// The probe.
+        signal: SignalId,
+        /// At least this share of what its period lets one expect.
+        share_at_least: Ratio,
+        /// No longer without one than this; else as long as it likes.
+        gap_at_most: Option<Duration>,
+        /// In this window.
+        during: WindowRange,
+    },
+}
+
+/// What a degradation is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Against {
+    /// The trial's own baseline.
+    Baseline,
+    /// The change from the baseline in a placebo trial, pair by pair in the order of the run: what
+    /// drifts with time drifts in both.
+    Placebo,
+}
+
+/// What an automation must, or must not, do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AutomationRule {
+    /// It does this in time: sensitivity, over trials with the fault.
+    Acts {
+        /// What: `open`.
+        action: String,
+        /// On what; else on anything.
+        target: Option<String>,
+        /// From `effective` of this fault.
+        fault: FaultId,
+        /// Within this time.
+        within: Duration,
+    },
+    /// It does nothing of this kind: specificity, over placebo trials.
+    StaysQuiet {
+        /// What; else anything at all.
+        action: Option<String>,
+    },
+    /// It does this just once from the injection on, and not before.
+    ExactlyOnce {
+        /// What.
+        action: String,
+        /// On what; else on anything.
+        target: Option<String>,
+        /// Of this fault.
+        fault: FaultId,
+    },
+    /// It ends what it did.
+    Releases {
+        /// What: `close`.
+        action: String,
+        /// From `reverted` of this fault.
+        fault: FaultId,
+        /// Within this time.
+        within: Duration,
+    },
+    /// It acts on nothing else.
+    Only {
+        /// On these.
+        targets: Vec<String>,
+    },
+    /// It never does any of these: one violation fails at once, also in an invalid trial. The
+    /// claim's share is one minus the largest accepted rate.
+    Never {
+        /// What.
+        actions: Vec<String>,
+    },
 }
 
 impl Assertion {
@@ -100,6 +207,10 @@ impl Assertion {
             Self::Detection { .. } | Self::Quiet { .. } => "detection",
             Self::Recovery { .. } => "recovery",
             Self::Invariant { .. } => "invariant",
+            Self::ErrorBudget { .. } => "errorBudget",
+            Self::Degradation { .. } => "degradation",
+            Self::Automation { .. } => "automation",
+            Self::Telemetry { .. } => "telemetry",
         }
     }
 }
