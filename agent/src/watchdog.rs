@@ -10,12 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use harness_core::fault::Registry;
-use harness_core::system::Host;
 use harness_core::time::Clock;
 use harness_core::units::Duration;
 use harness_engine::clock::RunClock;
 use harness_engine::store::RunDir;
-use harness_engine::undo::{Purse, Which, Who, pay};
+use harness_engine::undo::{HostFor, Purse, Which, Who, pay};
 use harness_engine::watchdog::{FromWatchdog, ToWatchdog};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, setsid};
 use tokio::io::unix::AsyncFd;
@@ -105,7 +104,7 @@ pub struct Outside {
     /// The kinds of fault.
     pub registry: Registry,
     /// The host for a kind of system.
-    pub host: Box<dyn Fn(&str) -> Option<Arc<dyn Host>> + Send + Sync>,
+    pub host: Box<HostFor>,
 }
 
 /// How it ended.

@@ -79,12 +79,15 @@ pub enum Which {
     All,
 }
 
+/// Gives the host for a kind of system, if there is one.
+pub type HostFor = dyn Fn(&str) -> Option<Arc<dyn Host>> + Send + Sync;
+
 /// What a payment needs of the outside.
 pub struct Purse<'a> {
     /// The kinds of fault.
     pub registry: &'a Registry,
     /// The host for a kind of system.
-    pub host: &'a (dyn Fn(&str) -> Option<Arc<dyn Host>> + Send + Sync),
+    pub host: &'a HostFor,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Hears of each step, in words.
@@ -348,3 +351,6 @@ async fn revert(
         tokio::time::sleep(REVERT_PAUSE.as_std()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

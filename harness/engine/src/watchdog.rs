@@ -86,8 +86,18 @@ pub struct Fence {
 #[derive(Debug)]
 struct Lease {
     lasts: Duration,
+    /// When the run loop last turned, in nanoseconds of the run's clock.
+    turned_nanos: AtomicU64,
     /// When the newest renewal that was answered had been sent, in nanoseconds of the run's clock.
     renewed_nanos: AtomicU64,
+}
+
+impl Lease {
+    /// Whether the run loop still turns. The lease of one that hangs must end.
+    fn is_turning(&self, now: RunTime) -> bool {
+        let turned = RunTime::from_nanos(self.turned_nanos.load(Ordering::Relaxed));
+        now.since(turned) < self.lasts.divided_by(2)
+    }
 }
 
 impl Fence {
@@ -104,6 +114,13 @@ impl Fence {
             return Ok(());
         }
         Err(format!("the watchdog has not answered within the lease of {}", lease.lasts))
+    }
+
+    /// The run loop turns.
+    pub(crate) fn turn(&self, now: RunTime) {
+        if let Some(lease) = &self.lease {
+            lease.turned_nanos.store(now.nanos(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -149,7 +166,8 @@ impl WatchdogLink {
         link.ready().await
     }
 
-    fn over(
+    /// A watchdog at the other end of two streams, which has not said yet that it is ready.
+    pub(crate) fn over(
         say: Box<dyn AsyncWrite + Send + Unpin>,
         hear: Box<dyn AsyncRead + Send + Unpin>,
         lasts: Duration,
@@ -158,7 +176,8 @@ impl WatchdogLink {
         Self { child: None, say, hear, lasts, fence_file: None }
     }
 
-    async fn ready(mut self) -> Result<Self, WatchdogError> {
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(mut self) -> Result<Self, WatchdogError> {
         let heard = tokio::time::timeout(READY_MAX.as_std(), self.heard()).await;
         let why = match heard {
             Ok(Ok(FromWatchdog::Ready)) => return Ok(self),
@@ -171,12 +190,13 @@ impl WatchdogLink {
 
     /// The fence that belongs to it; the lease begins now.
     pub(crate) fn fence(&self, now: RunTime) -> Fence {
-        let renewed_nanos = AtomicU64::new(now.nanos());
-        let lease = Lease { lasts: self.lasts, renewed_nanos };
+        let beginning = || AtomicU64::new(now.nanos());
+        let lease =
+            Lease { lasts: self.lasts, turned_nanos: beginning(), renewed_nanos: beginning() };
         Fence { file: self.fence_file.clone(), lease: Some(Arc::new(lease)) }
     }
 
-    /// Renews the lease until `done`; then lets the watchdog leave. `Err` says why the watchdog is
+    /// Renews the lease until `done`, as long as the run loop turns. `Err` says why the watchdog is
     /// lost.
     pub(crate) async fn tend(
         &mut self,
@@ -188,11 +208,13 @@ impl WatchdogLink {
         let period = self.lasts.divided_by(RENEWALS_PER_LEASE);
         for sequence in 0_u64.. {
             let sent = clock.now();
-            let lasts = self.lasts;
-            tokio::time::timeout(lasts.as_std(), self.exchange(sequence))
-                .await
-                .map_err(|_| format!("no answer within the lease of {lasts}"))??;
-            lease.renewed_nanos.store(sent.nanos(), Ordering::Relaxed);
+            if lease.is_turning(sent) {
+                let lasts = self.lasts;
+                tokio::time::timeout(lasts.as_std(), self.exchange(sequence))
+                    .await
+                    .map_err(|_| format!("no answer within the lease of {lasts}"))??;
+                lease.renewed_nanos.store(sent.nanos(), Ordering::Relaxed);
+            }
             let next = (sent + period).since(clock.now());
             tokio::select! {
                 biased;
@@ -257,4 +279,52 @@ impl WatchdogLink {
 
 fn fenced(why: &str) -> String {
     format!("it has taken over: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::clock::PausedClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_loop_that_hangs_is_not_renewed_and_may_not_inject() {
+        let (to_peer, hear) = duplex(4096);
+        let (mut say, from_peer) = duplex(4096);
+        let clock = PausedClock::start();
+        let lease = Duration::from_secs(3);
+        let mut link = WatchdogLink::over(Box::new(to_peer), Box::new(from_peer), lease);
+        let (fence, done) = (link.fence(clock.now()), CancellationToken::new());
+        let mut heard = BufReader::new(hear).lines();
+        let peer = async {
+            let mut last = RunTime::START;
+            while let Ok(Ok(Some(line))) =
+                tokio::time::timeout(lease.as_std(), heard.next_line()).await
+            {
+                last = clock.now();
+                let ToWatchdog::Renew { sequence } = serde_json::from_str(&line).unwrap() else {
+                    break;
+                };
+                let answer = serde_json::to_string(&FromWatchdog::Renewed { sequence }).unwrap();
+                say.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+            }
+            last
+        };
+        let turning = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(200).as_std()).await;
+                fence.turn(clock.now());
+            }
+            assert_eq!(fence.check(clock.now()), Ok(()));
+            std::future::pending::<()>().await;
+        };
+        // The loop turns for 4 s; then the lease is renewed for half of it at most.
+        tokio::select! {
+            ended = link.tend(&clock, &fence, &done) => panic!("it ended: {ended:?}"),
+            last = peer => assert!((4.0..5.6).contains(&last.secs_f64()), "{last}"),
+            () = turning => {}
+        }
+        assert!(fence.check(clock.now()).is_err());
+    }
 }

@@ -15,6 +15,7 @@ use harness_core::journal::{self, Entry, Header, What};
 use harness_core::load::WindowSamples;
 use harness_core::plan::Plan;
 use harness_core::system::Host;
+use harness_core::time::RunTime;
 use harness_core::units::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -162,7 +163,7 @@ pub async fn run(input: RunInput) -> Result<RunSummary, EngineError> {
         ports: ports.clone(),
         ledger: ledger.clone(),
         reports: reports.clone(),
-        fence,
+        fence: fence.clone(),
         observed,
     };
     let run_loop = RunLoop {
@@ -181,7 +182,8 @@ pub async fn run(input: RunInput) -> Result<RunSummary, EngineError> {
         storage_lost: None,
         ended: None,
         gave_up: false,
-        last_turn: harness_core::time::RunTime::START,
+        last_turn: RunTime::START,
+        fence,
     };
     let Ended { how, gave_up } = run_loop.go().await;
 
@@ -276,3 +278,6 @@ fn read_switch(path: &Path) -> Option<String> {
     let by = text.trim();
     Some(if by.is_empty() { "the file switch" } else { by }.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

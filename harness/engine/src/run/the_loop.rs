@@ -13,6 +13,7 @@ use harness_core::load::{KindSamples, WindowSamples};
 use harness_core::plan::Plan;
 use harness_core::signal::{Observation, SignalEvent};
 use harness_core::time::{Clock, RunTime};
+use harness_core::units::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::{Enough, Observer};
@@ -22,9 +23,13 @@ use crate::journal::JournalWriter;
 use crate::looks::Observed;
 use crate::report::{Report, Reports};
 use crate::samples::SamplesWriter;
+use crate::watchdog::Fence;
 
 /// The third interrupt leaves what is owed to the ledger.
 const INTERRUPTS_TO_LEAVE: u32 = 3;
+
+/// The loop turns at least so often, also when nothing happens.
+const TURN_MAX: Duration = Duration::from_millis(200);
 
 /// How the loop ended: the conductor's last word, or the words of a panic.
 pub(super) struct Ended {
@@ -50,6 +55,8 @@ pub(super) struct RunLoop<'p> {
     pub(super) ended: Option<Ended>,
     pub(super) gave_up: bool,
     pub(super) last_turn: RunTime,
+    /// Hears that the loop turns.
+    pub(super) fence: Fence,
 }
 
 pub(super) enum StorageLost {
@@ -70,6 +77,7 @@ impl RunLoop<'_> {
         self.take(Event::Started { wall: self.clock.wall() });
         while self.ended.is_none() {
             self.last_turn = self.clock.now();
+            self.fence.turn(self.last_turn);
             match self.next().await {
                 Next::Interrupt(request) => {
                     self.gave_up |= matches!(
@@ -110,6 +118,7 @@ impl RunLoop<'_> {
             () = wake => Next::Wake,
             Some(report) = self.queue.recv() => Next::Report(report),
             panic = self.executor.join_next() => panic.map_or(Next::Nothing, Next::Panic),
+            () = tokio::time::sleep(TURN_MAX.as_std()) => Next::Nothing,
         }
     }
 

@@ -24,7 +24,7 @@ use super::world::World;
 use crate::executor::Ports;
 use crate::testing::topology;
 
-pub(super) fn ports(world: &World) -> Ports {
+pub(crate) fn ports(world: &World) -> Ports {
     let mut registry = Registry::default();
     let entry = FaultEntry {
         injector: Arc::new(Outage(world.clone())),

@@ -14,15 +14,15 @@ use crate::storage::memory::Memory;
 
 /// What kind of world a seed makes.
 #[derive(Debug, Clone)]
-pub(super) struct Nature {
+pub(crate) struct Nature {
     /// Of so many of 1000 calls the world does not do what it says.
-    pub(super) lies: u32,
+    pub(crate) lies: u32,
     /// Reverts never have an effect.
-    pub(super) stuck: bool,
+    pub(crate) stuck: bool,
     /// Faults end by themselves with their lease.
-    pub(super) leases: bool,
+    pub(crate) leases: bool,
     /// The system is started by the run.
-    pub(super) owned: bool,
+    pub(crate) owned: bool,
 }
 
 /// What the world does with one call.
@@ -45,18 +45,22 @@ struct Truth {
     is_open: bool,
     violations: Vec<String>,
     injections: u32,
+    /// Injections have their effect and never answer.
+    injections_hang: bool,
 }
 
 /// The world as one process sees it. Once that process is dead, nothing that it does has an effect.
 #[derive(Clone)]
-pub(super) struct World {
+pub(crate) struct World {
     truth: Arc<Mutex<Truth>>,
     clock: Arc<dyn Clock>,
     ledger: Memory,
+    /// The ledger is not on the simulated disk.
+    trusting: bool,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, nature: Nature, clock: Arc<dyn Clock>, ledger: Memory) -> Self {
+    pub(crate) fn new(seed: u64, nature: Nature, clock: Arc<dyn Clock>, ledger: Memory) -> Self {
         let truth = Truth {
             random: ChaCha8Rng::seed_from_u64(seed),
             is_open: !nature.owned,
@@ -64,30 +68,47 @@ impl World {
             rules: BTreeMap::new(),
             violations: Vec::new(),
             injections: 0,
+            injections_hang: false,
         };
-        Self { truth: Arc::new(Mutex::new(truth)), clock, ledger }
+        Self { truth: Arc::new(Mutex::new(truth)), clock, ledger, trusting: false }
+    }
+
+    /// The same world, which does not look whether there is a record.
+    pub(crate) fn trusting(self) -> Self {
+        Self { trusting: true, ..self }
+    }
+
+    /// From now on injections have their effect and never answer.
+    pub(crate) fn hang_on_inject(&self) {
+        self.truth().injections_hang = true;
     }
 
     /// The same world for a new process that writes another disk.
-    pub(super) fn for_process(&self, ledger: Memory) -> Self {
+    pub(crate) fn for_process(&self, ledger: Memory) -> Self {
         Self { ledger, ..self.clone() }
     }
 
-    pub(super) fn nature(&self) -> Nature {
+    pub(crate) fn nature(&self) -> Nature {
         self.truth().nature.clone()
     }
 
     /// Broken laws that the world itself has seen.
-    pub(super) fn violations(&self) -> Vec<String> {
+    pub(crate) fn violations(&self) -> Vec<String> {
         self.truth().violations.clone()
     }
 
-    pub(super) fn injections(&self) -> u32 {
+    pub(crate) fn injections(&self) -> u32 {
         self.truth().injections
     }
 
+    /// Puts a rule in force behind everybody's back.
+    pub(crate) fn put_in_force(&self, rule: &str) {
+        let until = self.nature().leases.then(|| self.clock.now() + Duration::from_secs(3));
+        self.truth().rules.insert(rule.to_owned(), until);
+    }
+
     /// What is in force now.
-    pub(super) fn rules(&self) -> Vec<String> {
+    pub(crate) fn rules(&self) -> Vec<String> {
         let now = self.clock.now();
         let truth = self.truth();
         let in_force = |until: &Option<RunTime>| until.is_none_or(|until| now < until);
@@ -99,15 +120,15 @@ impl World {
             .collect()
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.truth().is_open
     }
 
-    pub(super) fn random(&self, below: u32) -> u32 {
+    pub(crate) fn random(&self, below: u32) -> u32 {
         self.truth().random.random_range(0..below)
     }
 
-    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
@@ -136,11 +157,11 @@ impl World {
     }
 
     /// A look at something: the truth, or an error, or nothing for ever.
-    pub(super) async fn look(&self) -> Result<(), String> {
+    pub(crate) async fn look(&self) -> Result<(), String> {
         self.call(|_| ()).await
     }
 
-    pub(super) async fn inject(&self, rule: &str, lease: Duration) -> Result<(), String> {
+    pub(crate) async fn inject(&self, rule: &str, lease: Duration) -> Result<(), String> {
         if !self.ledger.is_crashed() {
             self.check_record(rule);
         }
@@ -148,7 +169,9 @@ impl World {
         self.call(|truth| {
             truth.rules.insert(rule.to_owned(), until);
         })
-        .await
+        .await?;
+        let hangs = self.truth().injections_hang;
+        if hangs { std::future::pending().await } else { Ok(()) }
     }
 
     /// Nothing may be injected whose record would not survive a loss of power.
@@ -158,12 +181,12 @@ impl World {
         let recorded = synced.owed().any(|owed| owed.undo["rule"] == rule);
         let mut truth = self.truth();
         truth.injections += 1;
-        if !recorded {
+        if !recorded && !self.trusting {
             truth.violations.push(format!("{rule} is injected without its record"));
         }
     }
 
-    pub(super) async fn renew(&self, rule: &str, lease: Duration) -> Result<(), String> {
+    pub(crate) async fn renew(&self, rule: &str, lease: Duration) -> Result<(), String> {
         let until = self.clock.now() + lease;
         self.call(|truth| {
             if let Some(Some(old)) = truth.rules.get_mut(rule) {
@@ -173,7 +196,7 @@ impl World {
         .await
     }
 
-    pub(super) async fn revert(&self, rule: &str) -> Result<(), String> {
+    pub(crate) async fn revert(&self, rule: &str) -> Result<(), String> {
         let stuck = self.nature().stuck;
         self.call(|truth| {
             if !stuck {
@@ -183,11 +206,14 @@ impl World {
         .await
     }
 
-    pub(super) async fn open(&self) -> Result<(), String> {
+    pub(crate) async fn open(&self) -> Result<(), String> {
         if !self.ledger.is_crashed() {
             let bytes = self.ledger.bytes();
             let synced = LedgerState::from_bytes(&bytes[..self.ledger.synced()]).unwrap();
-            if self.nature().owned && synced.system.is_none_or(|system| !system.owed) {
+            if !self.trusting
+                && self.nature().owned
+                && synced.system.is_none_or(|system| !system.owed)
+            {
                 self.truth().violations.push("a system is started without its record".into());
             }
         }
@@ -195,7 +221,7 @@ impl World {
     }
 
     /// Faults end with the system that they are in force on.
-    pub(super) async fn close(&self) -> Result<(), String> {
+    pub(crate) async fn close(&self) -> Result<(), String> {
         self.call(|truth| {
             truth.is_open = false;
             truth.rules.clear();
