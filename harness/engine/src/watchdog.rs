@@ -161,8 +161,8 @@ impl WatchdogLink {
             .map_err(failed)?;
         let say = child.stdin.take().expect("it was piped");
         let hear = child.stdout.take().expect("it was piped");
-        let mut link = Self::over(Box::new(say), Box::new(hear), start.lease);
-        (link.child, link.fence_file) = (Some(child), Some(start.fence));
+        let mut link = Self::over(Box::new(say), Box::new(hear), start.lease).behind(start.fence);
+        link.child = Some(child);
         link.ready().await
     }
 
@@ -174,6 +174,11 @@ impl WatchdogLink {
     ) -> Self {
         let hear = BufReader::new(hear).lines();
         Self { child: None, say, hear, lasts, fence_file: None }
+    }
+
+    /// The watchdog raises its fence as this file.
+    pub(crate) fn behind(self, fence: PathBuf) -> Self {
+        Self { fence_file: Some(fence), ..self }
     }
 
     /// Waits until it says that it is ready.

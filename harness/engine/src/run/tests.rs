@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex}
 use super::*;
 use crate::clock::PausedClock;
 use crate::sim::ports::ports;
-use crate::sim::world::{Nature, World};
+use crate::sim::world::{Habit, Nature, World};
 use crate::storage::memory::Memory;
 use crate::store::{Lock, RunDir, RunStore};
 use crate::testing::plan;
@@ -42,10 +42,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(plan(), false)
+    }
+
+    fn with(plan: Plan, leases: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let plan = plan();
         let (dir, lock) = RunStore::new(directory.path()).create(&plan, WallTime(0)).unwrap();
-        let nature = Nature { lies: 0, stuck: false, leases: false, owned: true };
+        let nature = Nature { lies: 0, stuck: false, leases, owned: true };
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::start());
         // The world checks each injection against this disk; here the ledger is on a real one.
         let world = World::new(1, nature, clock, Memory::default()).trusting();
@@ -364,7 +367,7 @@ async fn a_journal_that_cannot_be_written_aborts_and_puts_back() {
 async fn a_hanging_injection_ends_with_its_deadline() {
     let mut scene = Scene::new();
     let input = scene.input();
-    scene.world.hang_on_inject();
+    scene.world.take_up(Habit::InjectionsHang);
     let summary = run(input).await.unwrap();
     assert_eq!(summary.end, EndOfRun::Completed);
     scene.assert_put_back();
@@ -374,4 +377,65 @@ async fn a_hanging_injection_ends_with_its_deadline() {
             if error.to_string() == "inject did not end within 500ms")
     });
     assert!(timed_out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_cuts_off_an_injection() {
+    let mut scene = Scene::new();
+    let input = scene.input();
+    scene.world.take_up(Habit::InjectionsHang);
+    let interrupting = async {
+        scene.until_in_force().await;
+        scene.interrupt.send(AbortRequest::Signal { count: 1 }).await.unwrap();
+    };
+    let (summary, ()) = tokio::join!(run(input), interrupting);
+    assert_eq!(aborted(&summary.unwrap()), "interrupted");
+    scene.assert_put_back();
+    let entries = scene.heard.0.lock().unwrap().clone();
+    let aborted = entries.iter().find(|entry| matches!(entry.what, What::Event(Event::Abort(_))));
+    let reverted = entries.iter().find_map(|entry| match &entry.what {
+        What::Event(Event::Done { outcome: Done::Reverted { began, .. }, .. }) => Some(*began),
+        _ => None,
+    });
+    let waited = reverted.unwrap().since(aborted.unwrap().at);
+    assert!(waited < Duration::from_millis(5), "the revert began {waited} after the abort");
+}
+
+fn with_a_short_lease() -> Plan {
+    let mut plan = plan();
+    plan.safety.lease = Duration::from_millis(300);
+    plan
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_is_held_for_longer_than_its_lease_is_renewed() {
+    let mut scene = Scene::with(with_a_short_lease(), true);
+    let summary = run(scene.input()).await.unwrap();
+    assert_eq!(summary.end, EndOfRun::Completed);
+    assert_eq!((scene.world.injections(), scene.world.lapsed()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_renewed_aborts_the_run() {
+    let mut scene = Scene::with(with_a_short_lease(), true);
+    let input = scene.input();
+    scene.world.take_up(Habit::RenewalsRaise);
+    let summary = run(input).await.unwrap();
+    let because = aborted(&summary);
+    assert!(because.starts_with("the lease of down could not be renewed"), "{because}");
+    scene.assert_put_back();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_injected_behind_the_fence() {
+    let mut scene = Scene::new();
+    let mut input = scene.input();
+    let (link, mut peer) = Peer::linked(LEASE).await;
+    // The word of the watchdog has not come, but its fence is up.
+    std::fs::write(scene.dir.fence_path(), "").unwrap();
+    input.watchdog = Some(link.behind(scene.dir.fence_path()));
+    let (summary, _) = tokio::join!(run(input), peer.answer());
+    assert_eq!(summary.unwrap().end, EndOfRun::Completed);
+    assert_eq!(scene.world.injections(), 0);
+    scene.assert_put_back();
 }

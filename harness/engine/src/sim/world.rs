@@ -45,8 +45,20 @@ struct Truth {
     is_open: bool,
     violations: Vec<String>,
     injections: u32,
+    /// Faults that were reverted after their lease had ended.
+    lapsed: u32,
+    habits: Vec<Habit>,
+}
+
+/// Something that the world always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
     /// Injections have their effect and never answer.
-    injections_hang: bool,
+    InjectionsHang,
+    /// Reverts have their effect and then raise.
+    RevertsRaise,
+    /// Renewals raise.
+    RenewalsRaise,
 }
 
 /// The world as one process sees it. Once that process is dead, nothing that it does has an effect.
@@ -68,7 +80,8 @@ impl World {
             rules: BTreeMap::new(),
             violations: Vec::new(),
             injections: 0,
-            injections_hang: false,
+            lapsed: 0,
+            habits: Vec::new(),
         };
         Self { truth: Arc::new(Mutex::new(truth)), clock, ledger, trusting: false }
     }
@@ -78,9 +91,18 @@ impl World {
         Self { trusting: true, ..self }
     }
 
-    /// From now on injections have their effect and never answer.
-    pub(crate) fn hang_on_inject(&self) {
-        self.truth().injections_hang = true;
+    /// From now on the world always does this.
+    pub(crate) fn take_up(&self, habit: Habit) {
+        self.truth().habits.push(habit);
+    }
+
+    fn has(&self, habit: Habit) -> bool {
+        self.truth().habits.contains(&habit)
+    }
+
+    /// How many faults were reverted after their lease had ended.
+    pub(crate) fn lapsed(&self) -> u32 {
+        self.truth().lapsed
     }
 
     /// The same world for a new process that writes another disk.
@@ -170,8 +192,7 @@ impl World {
             truth.rules.insert(rule.to_owned(), until);
         })
         .await?;
-        let hangs = self.truth().injections_hang;
-        if hangs { std::future::pending().await } else { Ok(()) }
+        if self.has(Habit::InjectionsHang) { std::future::pending().await } else { Ok(()) }
     }
 
     /// Nothing may be injected whose record would not survive a loss of power.
@@ -187,6 +208,9 @@ impl World {
     }
 
     pub(crate) async fn renew(&self, rule: &str, lease: Duration) -> Result<(), String> {
+        if self.has(Habit::RenewalsRaise) {
+            return Err("no such rule".into());
+        }
         let until = self.clock.now() + lease;
         self.call(|truth| {
             if let Some(Some(old)) = truth.rules.get_mut(rule) {
@@ -197,13 +221,14 @@ impl World {
     }
 
     pub(crate) async fn revert(&self, rule: &str) -> Result<(), String> {
-        let stuck = self.nature().stuck;
+        let (stuck, now) = (self.nature().stuck, self.clock.now());
         self.call(|truth| {
-            if !stuck {
-                truth.rules.remove(rule);
+            if !stuck && let Some(Some(until)) = truth.rules.remove(rule) {
+                truth.lapsed += u32::from(until < now);
             }
         })
-        .await
+        .await?;
+        if self.has(Habit::RevertsRaise) { Err("a bad end".into()) } else { Ok(()) }
     }
 
     pub(crate) async fn open(&self) -> Result<(), String> {

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::PausedClock;
 use crate::executor::Ports;
 use crate::sim::ports::ports;
-use crate::sim::world::{Nature, World};
+use crate::sim::world::{Habit, Nature, World};
 use crate::storage::memory::Memory;
 use crate::store::RunStore;
 use crate::testing::{plan, witness};
@@ -195,6 +195,19 @@ async fn what_cannot_be_proven_is_owed_with_its_reason() {
         ]
     );
     assert_eq!(scene.dir.ledger().unwrap().owed().count(), 2, "and stays so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_raised_is_not_done() {
+    let scene = Scene::new(HONEST);
+    scene.begin().write_blocking(armed(0, "down")).unwrap();
+    scene.world.put_in_force(&rule(0, "down"));
+    scene.world.take_up(Habit::RevertsRaise);
+    let scene = scene.dead();
+    let report = scene.pay(Who::Person).await.unwrap();
+    assert_eq!(scene.world.rules(), Vec::<String>::new());
+    assert_eq!((report.paid.len(), report.owed.len()), (0, 1), "{report:?}");
+    assert!(report.owed[0].why.contains("a bad end"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
