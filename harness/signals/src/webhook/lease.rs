@@ -22,7 +22,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// One question to the alerter.
 const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// Giving the lease back when the source stops; later it ends by itself.
-const END_WITHIN: Duration = Duration::from_millis(60);
+const END_WITHIN: Duration = Duration::from_millis(100);
 
 /// A receiver's place at the alerter.
 pub(super) struct Lease<'a> {

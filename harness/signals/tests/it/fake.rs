@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,6 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+use crate::watch::WITHIN;
 
 /// One request: method, path with query, and body.
 #[derive(Debug, Clone)]
@@ -69,13 +71,17 @@ impl Fake {
 
     /// Waits until it was asked so, from the request with this index on; that request.
     pub(crate) async fn until_asked(&self, from: usize, method: &str) -> Asked {
-        loop {
-            let asked = self.asked();
-            if let Some(found) = asked.iter().skip(from).find(|one| one.method == method) {
-                return found.clone();
+        let waiting = async {
+            loop {
+                let asked = self.asked();
+                if let Some(found) = asked.iter().skip(from).find(|one| one.method == method) {
+                    return found.clone();
+                }
+                self.inner.changed.notified().await;
             }
-            self.inner.changed.notified().await;
-        }
+        };
+        let ended = tokio::time::timeout(WITHIN, waiting).await;
+        ended.unwrap_or_else(|_| panic!("no {method}: {:?}", self.asked()))
     }
 
     /// Listens no more.
@@ -102,7 +108,7 @@ async fn reply(
     inner: &Inner,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let asked = Asked {
         method: head.method.to_string(),
         path: head.uri.to_string(),
@@ -122,15 +128,17 @@ async fn reply(
 
 /// Posts to a URL; the status of the answer.
 pub(crate) async fn post(url: &str, body: impl Into<Bytes>) -> u16 {
+    tokio::time::timeout(WITHIN, posted(url, body.into())).await.unwrap()
+}
+
+async fn posted(url: &str, body: Bytes) -> u16 {
     let rest = url.strip_prefix("http://").unwrap();
     let (address, path) = rest.split_once('/').unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let io = TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    let request = Request::post(format!("/{path}"))
-        .header("host", address)
-        .body(Full::new(body.into()))
-        .unwrap();
+    let request =
+        Request::post(format!("/{path}")).header("host", address).body(Full::new(body)).unwrap();
     let mut driving = JoinSet::new();
     driving.spawn(async move { connection.await.unwrap_or_default() });
     sender.send_request(request).await.unwrap().status().as_u16()
