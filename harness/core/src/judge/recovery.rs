@@ -15,7 +15,7 @@ use super::case::{Case, Found, SEND_LAG_MAX, Value, state_of};
 use super::samples::{Sum, trusted};
 use super::slo::buckets;
 use super::words;
-use crate::evidence::{Latencies, WindowEvidence};
+use crate::evidence::WindowEvidence;
 use crate::ids::{FaultId, SignalId};
 use crate::plan::{FaultInstant, RecoveryTo, SteadyPlan};
 use crate::signal::Observation;
@@ -166,7 +166,7 @@ pub(super) fn holds(steady: &SteadyPlan, window: &WindowEvidence) -> Option<bool
     let Some((quantile, at_most)) = steady.latency else {
         return Some(success);
     };
-    let latencies = Latencies::merged(window.kinds.values().map(|kind| &kind.latency_us));
+    let latencies = window.kinds.values().map(|kind| &kind.latency_us).collect();
     let (buckets, lost) = buckets(&Sum { planned, good, latencies });
     let counts = ThresholdCounts::of_buckets(&buckets, lost, at_most.micros() as f64);
     let within = counts.quantile_within(Decimal::from_billionths(quantile.billionths()));

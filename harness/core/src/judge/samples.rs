@@ -18,22 +18,22 @@ const EXPECTED_SURELY: f64 = 20.0;
 
 /// What was sent and answered in a stretch of time.
 #[derive(Debug)]
-pub(super) struct Sum {
+pub(super) struct Sum<'a> {
     /// Requests that were due.
     pub(super) planned: u64,
     /// Those that ended well.
     pub(super) good: u64,
-    /// Latency of the good ones.
-    pub(super) latencies: Latencies,
+    /// Latencies of the good ones, in parts.
+    pub(super) latencies: Vec<&'a Latencies>,
 }
 
 /// Sums up one kind of requests, or all, over the windows that lie wholly in the range.
-pub(super) fn sum(
-    case: Case<'_>,
+pub(super) fn sum<'a>(
+    case: Case<'a>,
     of: Option<&RequestKind>,
     during: &WindowRange,
     lag_max: Duration,
-) -> Result<Sum, Found> {
+) -> Result<Sum<'a>, Found> {
     let (from, to) = case.range(during)?;
     let windows = trusted(case, from, to, lag_max)?;
     let kinds = || {
@@ -46,7 +46,7 @@ pub(super) fn sum(
     let sum = Sum {
         planned: kinds().map(|samples| samples.planned).sum(),
         good: kinds().map(|samples| samples.good).sum(),
-        latencies: Latencies::merged(kinds().map(|samples| &samples.latency_us)),
+        latencies: kinds().map(|samples| &samples.latency_us).collect(),
     };
     if sum.planned > 0 {
         return Ok(sum);
@@ -67,12 +67,12 @@ pub(super) fn sum(
 
 /// The windows that lie wholly between two times, at least one; `Err` when one is missing although
 /// requests were planned, when the client stood still, or when requests went out too late.
-pub(super) fn trusted(
-    case: Case<'_>,
+pub(super) fn trusted<'a>(
+    case: Case<'a>,
     from: RunTime,
     to: RunTime,
     lag_max: Duration,
-) -> Result<Vec<&WindowEvidence>, Found> {
+) -> Result<Vec<&'a WindowEvidence>, Found> {
     let all = &case.trial.windows;
     let Some(any) = all.first() else {
         return Err(Found::ambiguous("there are no samples"));
@@ -104,11 +104,22 @@ pub(super) fn trusted(
     if paused > 0 {
         return Err(Found::ambiguous(format!("the client stood still in {paused} windows")));
     }
-    let lag = Latencies::merged(windows.iter().map(|window| &window.lag_us));
-    match lag.quantile(Quantile::P99) {
-        Some(late) if late > lag_max => Err(Found::ambiguous(format!(
+    if is_late(&windows, lag_max) {
+        let lag = Latencies::merged(windows.iter().map(|window| &window.lag_us));
+        let late = lag.quantile(Quantile::P99).unwrap_or(lag_max);
+        return Err(Found::ambiguous(format!(
             "requests were sent late: p99 {late}, at most {lag_max} is allowed"
-        ))),
-        Some(_) | None => Ok(windows),
+        )));
     }
+    Ok(windows)
+}
+
+/// Whether the 99th percentile of the send lag is above its bound.
+fn is_late(windows: &[&WindowEvidence], lag_max: Duration) -> bool {
+    let buckets = windows.iter().flat_map(|window| window.lag_us.buckets());
+    let (all, timely) = buckets.fold((0_u64, 0_u64), |(all, timely), bucket| {
+        let in_time = if bucket.to_us <= lag_max.micros() { bucket.count } else { 0 };
+        (all + bucket.count, timely + in_time)
+    });
+    timely < Quantile::P99.rank(all)
 }

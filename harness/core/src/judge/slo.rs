@@ -9,6 +9,7 @@ use stats::latency::{Bucket, Quantile as Rank, ThresholdCounts, nearest_rank};
 use super::case::{Case, Found, SEND_LAG_MAX, Value, state_of};
 use super::samples::{Sum, sum};
 use super::words;
+use crate::evidence::Latencies;
 use crate::ids::RequestKind;
 use crate::plan::{Bound, WindowRange};
 use crate::units::{Duration, Quantile};
@@ -69,11 +70,12 @@ pub(super) fn latency(
 }
 
 /// The latencies in the form of `stats`, in us, and how many requests had none.
-pub(super) fn buckets(sum: &Sum) -> (Vec<Bucket>, u64) {
-    let buckets = sum.latencies.buckets().map(|bucket| Bucket {
+pub(super) fn buckets(sum: &Sum<'_>) -> (Vec<Bucket>, u64) {
+    let latencies = Latencies::merged(sum.latencies.iter().copied());
+    let buckets = latencies.buckets().map(|bucket| Bucket {
         above: bucket.from_us as f64 - 1.0,
         up_to: bucket.to_us as f64,
         count: bucket.count,
     });
-    (buckets.collect(), sum.planned.saturating_sub(sum.latencies.count()))
+    (buckets.collect(), sum.planned.saturating_sub(latencies.count()))
 }

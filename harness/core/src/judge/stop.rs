@@ -4,7 +4,7 @@
 use stats::sequential::Progress;
 
 use super::conclusion::{Concluded, Method, conclude};
-use super::verdict::states;
+use super::verdict::{look, states};
 use crate::evidence::Evidence;
 use crate::plan::Plan;
 use crate::verdict::Outcome;
@@ -25,7 +25,7 @@ pub enum StopDecision {
 /// when all expectations passed, when one failed, or when one can no longer pass. Plans with fixed
 /// or observed trials always go on.
 pub fn may_stop(plan: &Plan, evidence: &Evidence) -> StopDecision {
-    let concluded = conclude(plan, &states(plan, evidence));
+    let concluded = conclude(plan, &states(&look(plan, evidence)));
     let named = || plan.expectations.iter().map(|expectation| &expectation.id).zip(&concluded);
     let stop = |because: String| StopDecision::Stop { because };
     let progress = |concluded: &Concluded| match concluded.method {

@@ -15,12 +15,16 @@ use crate::verdict::{
 
 /// Judges a run, finished or not.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
-    let concluded = conclude(plan, &states(plan, evidence));
+    let looks = look(plan, evidence);
+    let concluded = conclude(plan, &states(&looks));
     let judgements: Vec<Judgement> = plan
         .expectations
         .iter()
         .zip(&concluded)
-        .map(|(expectation, concluded)| judgement(plan, evidence, expectation, concluded))
+        .zip(looks)
+        .map(|((expectation, concluded), look)| {
+            judgement(plan, evidence, (expectation, look), concluded)
+        })
         .collect();
     let end = evidence.end.clone().unwrap_or_else(|| EndOfRun::Aborted {
         because: "the journal breaks off: gameday itself was stopped".to_owned(),
@@ -60,16 +64,19 @@ pub fn judge_with(plan: &Plan, expectations: Vec<Expectation>, evidence: &Eviden
     judge(&Plan { expectations, ..plan.clone() }, evidence)
 }
 
-/// Per expectation the states of its trials, in the order of the run.
-pub(super) fn states(plan: &Plan, evidence: &Evidence) -> Vec<Vec<TrialState>> {
+/// What each trial says about each expectation, by expectation and in the order of the run.
+pub(super) fn look(plan: &Plan, evidence: &Evidence) -> Vec<Vec<(Found, TrialJudgement)>> {
     let of = |expectation: &Expectation| {
         trials_of(evidence, expectation)
-            .map(|trial| {
-                Case { plan, trial, all: &evidence.trials }.judge(&expectation.assertion).0.state
-            })
+            .map(|trial| Case { plan, trial, all: &evidence.trials }.judge(&expectation.assertion))
             .collect()
     };
     plan.expectations.iter().map(of).collect()
+}
+
+/// The states alone.
+pub(super) fn states(looks: &[Vec<(Found, TrialJudgement)>]) -> Vec<Vec<TrialState>> {
+    looks.iter().map(|look| look.iter().map(|(found, _)| found.state).collect()).collect()
 }
 
 fn trials_of<'a>(
@@ -82,12 +89,10 @@ fn trials_of<'a>(
 fn judgement(
     plan: &Plan,
     evidence: &Evidence,
-    expectation: &Expectation,
+    (expectation, look): (&Expectation, Vec<(Found, TrialJudgement)>),
     concluded: &Concluded,
 ) -> Judgement {
-    let (found, trials): (Vec<Found>, Vec<TrialJudgement>) = trials_of(evidence, expectation)
-        .map(|trial| Case { plan, trial, all: &evidence.trials }.judge(&expectation.assertion))
-        .unzip();
+    let (found, trials): (Vec<Found>, Vec<TrialJudgement>) = look.into_iter().unzip();
     let mut counts = Counts::default();
     for one in &found {
         counts.add(one.state);
