@@ -1,5 +1,7 @@
 //! Tidy: rules about the repository that no compiler checks.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod layout;
 mod text;
 

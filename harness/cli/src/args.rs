@@ -52,7 +52,7 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) runs: PathBuf,
-    /// When to use colours; `auto` respects NO_COLOR and pipes
+    /// When to use colours; `auto` respects `NO_COLOR` and pipes
     #[arg(
         long,
         global = true,
@@ -69,7 +69,7 @@ pub(crate) struct Global {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
     Always,

@@ -8,12 +8,11 @@ use harness_core::fault::{Capability, Registry};
 use serde_json::json;
 
 use crate::args::Doctor;
-use crate::failure::Failure;
 use crate::output;
 use crate::ports;
 use crate::style::Style;
 
-pub(crate) fn run(arguments: &Doctor, style: Style) -> Result<u8, Failure> {
+pub(crate) fn run(arguments: &Doctor, style: Style) -> u8 {
     let capabilities = injectors::capabilities();
     let registry = ports::registry();
     if arguments.json {
@@ -30,7 +29,7 @@ pub(crate) fn run(arguments: &Doctor, style: Style) -> Result<u8, Failure> {
         output::say(&text(&capabilities, &registry, style));
     }
     let usable = registry.iter().all(|(_, _, e)| missing(&e.requires, &capabilities).is_empty());
-    Ok(if usable { exit::PASS } else { exit::REFUSED })
+    if usable { exit::PASS } else { exit::REFUSED }
 }
 
 fn missing(

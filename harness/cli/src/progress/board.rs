@@ -147,15 +147,13 @@ impl Board {
             Command::Close => self.waiting = "closing the system",
             Command::Arm { trial, fault }
             | Command::Inject { trial, fault }
-            | Command::AwaitEffective { trial, fault } => {
+            | Command::AwaitEffective { trial, fault }
+            | Command::AwaitReverted { trial, fault, .. } => {
                 self.commands.insert(id, (*trial, fault.clone()));
             }
             Command::Revert { trial, fault, .. } => {
                 self.commands.insert(id, (*trial, fault.clone()));
                 self.faults.insert(fault.clone(), FaultState::Reverting);
-            }
-            Command::AwaitReverted { trial, fault, .. } => {
-                self.commands.insert(id, (*trial, fault.clone()));
             }
             Command::Open
             | Command::StartLoad { .. }
@@ -180,7 +178,7 @@ impl Board {
             Event::Signal(SignalEvent::Alert(notice)) => {
                 match notice.status {
                     AlertStatus::Firing => {
-                        *self.alerts.entry(notice.alert.clone()).or_default() += 1
+                        *self.alerts.entry(notice.alert.clone()).or_default() += 1;
                     }
                     AlertStatus::Resolved => {
                         self.alerts.remove(&notice.alert);

@@ -10,7 +10,12 @@ pub(super) fn line(board: &Board, note: &Note) -> Option<String> {
     Some(match note {
         Note::Opened => "the system is up".to_owned(),
         Note::TrialBegan(trial, arm) => {
-            format!("trial {} of {} begins ({arm})", trial.0 + 1, board.planned)
+            let number = trial.0 as usize + 1;
+            if number <= board.planned {
+                format!("trial {number} of {} begins ({arm})", board.planned)
+            } else {
+                format!("trial {number}, in place of an excluded one, begins ({arm})")
+            }
         }
         Note::InForce(fault, seen) => format!("  {fault} is in force: {seen}"),
         Note::PutBack(fault, seen) => format!("  {fault} is put back: {seen}"),

@@ -1,5 +1,11 @@
 //! The command from outside: real processes on loopback, bounded in time and load.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and looks at the command with a clock of its own"
+)]
+
 mod catalogue;
 mod commands;
 mod help;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest that one command of a test may take.
-const COMMAND_MAX: Duration = Duration::from_secs(240);
+const COMMAND_MAX: Duration = Duration::from_mins(4);
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -62,10 +62,17 @@ impl SteadyTracker {
         (self.planned > 0).then(|| holds(steady, self.planned, self.good, self.within))
     }
 
-    /// The sums for people: `97.20 % of 250 requests`.
-    pub(super) fn sums_words(&self) -> String {
-        let share = 100.0 * self.good as f64 / self.planned.max(1) as f64;
-        format!("{share:.2} % of {} requests succeeded", self.planned)
+    /// The sums for people: `97.20 % of 250 requests succeeded, 61.00 % within 250ms`.
+    pub(super) fn sums_words(&self, steady: &SteadyPlan) -> String {
+        let share = |part: u64| 100.0 * part as f64 / self.planned.max(1) as f64;
+        let success = format!("{:.2} % of {} requests succeeded", share(self.good), self.planned);
+        match steady.latency {
+            Some((quantile, most)) => format!(
+                "{success}, {:.2} % within {most} ({quantile} was asked)",
+                share(self.within)
+            ),
+            None => success,
+        }
     }
 
     /// Whether everything has held for `hold`, counting from `from` at the earliest.

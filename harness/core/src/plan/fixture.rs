@@ -37,6 +37,7 @@ fn trial(index: u32, arm: &str) -> TrialPlan {
     TrialPlan { index: TrialIndex(index), arm: ArmName::new(arm), seed: 1, delay: ms(0) }
 }
 
+#[expect(clippy::too_many_lines, reason = "a plan written out")]
 pub(crate) fn plan(trials: &[&str]) -> Plan {
     let faults = vec![fault("first", 0), fault("second", 200)];
     let second = |s| Duration::from_secs(s);

@@ -4,6 +4,7 @@
 mod power;
 
 use harness_core::exit;
+use harness_core::ids::FaultId;
 use harness_core::plan::{Plan, SourcePlan, TrialMode};
 use harness_core::policy;
 use harness_core::units::Duration;
@@ -176,7 +177,7 @@ fn trials(plan: &Plan) -> Vec<String> {
         let what = if arm.is_placebo() {
             "no fault, the same machinery and times".to_owned()
         } else {
-            arm.faults.iter().map(|fault| fault.as_str()).collect::<Vec<_>>().join(", ")
+            arm.faults.iter().map(FaultId::as_str).collect::<Vec<_>>().join(", ")
         };
         lines.push(format!("{count:>3} x {} ({what})", arm.name));
     }

@@ -51,7 +51,7 @@ impl TrialRun {
                 "no samples in the baseline although requests were planned".to_owned(),
             ),
             Some(false) => {
-                let because = self.steady.sums_words();
+                let because = self.steady.sums_words(&plan.steady);
                 self.note(InvalidReason::BaselineNotSteady, because);
             }
             Some(true) => {}
