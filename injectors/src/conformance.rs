@@ -21,8 +21,7 @@ use serde_json::Value;
 const STEP: Duration = Duration::from_secs(10);
 /// One look of the witness.
 const LOOK: Duration = Duration::from_secs(2);
-/// Looks until a witness agrees, with a pause between them.
-const LOOKS_MAX: u32 = 300;
+/// Between two looks of a witness that does not agree yet.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 /// The lease of a fault under test.
 const LEASE: Duration = Duration::from_secs(60);
@@ -37,6 +36,10 @@ pub trait World: Send + Sync {
     fn fresh(&self) -> (Arc<dyn DynInjector>, Arc<dyn Witness>);
     /// A specification under test.
     fn spec(&self) -> Value;
+    /// How long a witness may take to agree.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(10)
+    }
 }
 
 /// A law that does not hold.
@@ -200,12 +203,11 @@ impl Trial<'_> {
         let (_, witness) = self.world.fresh();
         let nothing = Topology::default();
         let mut last = String::new();
-        for _ in 0..LOOKS_MAX {
+        let until = self.world.clock().now() + self.world.patience();
+        while self.world.clock().now() < until {
             match (wanted, witness.look(&self.cx(&nothing, LOOK), record.debt()).await) {
                 (Wanted::InForce, Sighting::InForce(_))
-                | (Wanted::Gone, Sighting::NotInForce(_)) => {
-                    return Ok(());
-                }
+                | (Wanted::Gone, Sighting::NotInForce(_)) => return Ok(()),
                 (_, other) => last = format!("{other:?}"),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -301,3 +303,6 @@ enum Wanted {
     InForce,
     Gone,
 }
+
+#[cfg(test)]
+mod tests;
