@@ -9,6 +9,7 @@ mod desk;
 mod draw;
 mod hdr_log;
 mod http;
+mod joint_waker;
 mod lane;
 mod latencies;
 mod merge;
