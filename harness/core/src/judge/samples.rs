@@ -67,12 +67,12 @@ pub(super) fn sum<'a>(
 
 /// The windows that lie wholly between two times, at least one; `Err` when one is missing although
 /// requests were planned, when the client stood still, or when requests went out too late.
-pub(super) fn trusted<'a>(
-    case: Case<'a>,
+pub(super) fn trusted(
+    case: Case<'_>,
     from: RunTime,
     to: RunTime,
     lag_max: Duration,
-) -> Result<Vec<&'a WindowEvidence>, Found> {
+) -> Result<Vec<&WindowEvidence>, Found> {
     let all = &case.trial.windows;
     let Some(any) = all.first() else {
         return Err(Found::ambiguous("there are no samples"));

@@ -108,22 +108,9 @@ pub(crate) fn plan(count: u32, assertions: Vec<(&str, Assertion)>) -> Plan {
     let placebo = (count..count + 5).map(|index| trial(index, "placebo"));
     Plan {
         format: FORMAT.into(),
-        scenario: ScenarioReference {
-            name: "test".into(),
-            title: String::new(),
-            description: String::new(),
-            owner: String::new(),
-            sha256: String::new(),
-            params: BTreeMap::new(),
-        },
+        scenario: scenario_reference(),
         seed: 7,
-        system: SystemPlan {
-            kind: "lab".into(),
-            name: "shop".into(),
-            environment: "lab".into(),
-            defects: BTreeMap::new(),
-            topology: Topology::default(),
-        },
+        system: system_plan(),
         capabilities: BTreeMap::new(),
         load: load_plan(),
         signals: vec![SignalPlan { id: SignalId::new("pages"), source: SourcePlan::Alerts {} }],
@@ -155,22 +142,51 @@ pub(crate) fn plan(count: u32, assertions: Vec<(&str, Assertion)>) -> Plan {
             wall: Duration::from_secs(1800),
         },
         expectations: assertions.into_iter().map(expectation).collect(),
-        safety: SafetyPlan {
-            environments: vec!["lab".into()],
-            radius: RadiusLimit { instances: 1, share: Ratio::ONE, edges: 1, max_for: ms(60_000) },
-            guardrails: Vec::new(),
-            lease: ms(15_000),
-        },
-        deadlines: Deadlines {
-            open: ms(10_000),
-            close: ms(10_000),
-            reset: ms(5000),
-            arm: ms(2000),
-            inject: ms(2000),
-            revert: ms(5000),
-            collect: ms(5000),
-        },
+        safety: safety_plan(),
+        deadlines: deadlines(),
         reports: Vec::new(),
+    }
+}
+
+fn scenario_reference() -> ScenarioReference {
+    ScenarioReference {
+        name: "test".into(),
+        title: String::new(),
+        description: String::new(),
+        owner: String::new(),
+        sha256: String::new(),
+        params: BTreeMap::new(),
+    }
+}
+
+fn system_plan() -> SystemPlan {
+    SystemPlan {
+        kind: "lab".into(),
+        name: "shop".into(),
+        environment: "lab".into(),
+        defects: BTreeMap::new(),
+        topology: Topology::default(),
+    }
+}
+
+fn safety_plan() -> SafetyPlan {
+    SafetyPlan {
+        environments: vec!["lab".into()],
+        radius: RadiusLimit { instances: 1, share: Ratio::ONE, edges: 1, max_for: ms(60_000) },
+        guardrails: Vec::new(),
+        lease: ms(15_000),
+    }
+}
+
+fn deadlines() -> Deadlines {
+    Deadlines {
+        open: ms(10_000),
+        close: ms(10_000),
+        reset: ms(5000),
+        arm: ms(2000),
+        inject: ms(2000),
+        revert: ms(5000),
+        collect: ms(5000),
     }
 }
 
