@@ -6,4 +6,5 @@ mod conformance_pods;
 mod conformance_proxy;
 mod proxy_control;
 mod proxy_edges;
+mod watchdog;
 mod world;

@@ -166,6 +166,11 @@ impl WatchdogLink {
         link.ready().await
     }
 
+    /// Its process; `None` when it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
     /// A watchdog at the other end of two streams, which has not said yet that it is ready.
     pub(crate) fn over(
         say: Box<dyn AsyncWrite + Send + Unpin>,
@@ -235,7 +240,7 @@ impl WatchdogLink {
     }
 
     /// Says that the run has ended and owes nothing, and waits until the watchdog is gone.
-    pub(crate) async fn leave(mut self) {
+    pub async fn leave(mut self) {
         let end = async {
             self.say(ToWatchdog::Done).await?;
             match &mut self.child {

@@ -116,7 +116,7 @@ impl LoadTask {
                 Err(error) => Done::LoadFailed { why: error.to_string() },
             },
             () = self.overdue(until) => {
-                Done::LoadFailed { why: "the load driver did not end when it was told to".to_owned() }
+                Done::LoadFailed { why: "the load driver did not end in time".to_owned() }
             }
         }
     }

@@ -21,8 +21,9 @@ pub(super) fn of_journal(bytes: &[u8], ended: bool) -> Vec<String> {
     }
     after_an_abort(&journal.entries, &mut problems);
     at_once(&journal.entries, &mut problems);
-    let end = journal.entries.last().is_some_and(|entry| {
-        matches!(&entry.what, What::Command(issued) if matches!(issued.command, Command::End { .. }))
+    let end = journal.entries.last().is_some_and(|entry| match &entry.what {
+        What::Command(issued) => matches!(issued.command, Command::End { .. }),
+        What::Header(_) | What::Event(_) => false,
     });
     if ended && !end {
         problems.push("the journal does not end with the end".into());

@@ -226,14 +226,15 @@ struct Coverage {
     injections: u32,
 }
 
+/// One thread, virtual time.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime")
+}
+
 fn try_seed(seed: u64, fate: Fate, coverage: &mut Coverage) {
     let _seed = Seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    runtime().block_on(async {
         let outcome = simulate(seed, fate).await;
         let problems = checks::of_journal(&outcome.journal.bytes(), outcome.ended.is_some());
         assert_eq!(problems, Vec::<String>::new());
@@ -255,6 +256,18 @@ fn try_seed(seed: u64, fate: Fate, coverage: &mut Coverage) {
         coverage.injections += outcome.world.injections();
         checks::of_world(&outcome.world, &owed);
     });
+}
+
+#[test]
+fn a_seed_is_the_whole_story() {
+    let story = |seed| {
+        let runtime = runtime();
+        let outcome = runtime.block_on(simulate(seed, Fate::of(seed)));
+        (outcome.journal.bytes(), outcome.ledger.bytes())
+    };
+    for seed in 0..6 {
+        assert!(story(seed) == story(seed), "seed {seed} gives two stories");
+    }
 }
 
 #[test]
