@@ -103,7 +103,7 @@ fn check(job: &LoadJob<'_>) -> Result<(), LoadError> {
 
 /// The workers of one job. Dropping it stops them.
 struct Crew {
-    stop: watch::Sender<bool>,
+    stop: Arc<watch::Sender<bool>>,
     finish: watch::Sender<bool>,
     reports: mpsc::Receiver<Report>,
     threads: Vec<JoinHandle<()>>,
@@ -122,7 +122,8 @@ impl Crew {
         let (told, reports) = mpsc::channel(REPORTS_MAX);
         let plan = Arc::new(job.plan.clone());
         let in_flight = Arc::new(AtomicU32::new(0));
-        let mut crew = Self { stop, finish, reports, threads: Vec::new() };
+        let stop = Arc::new(stop);
+        let mut crew = Self { stop: stop.clone(), finish, reports, threads: Vec::new() };
         for worker in 0..workers {
             let setup = WorkerSetup {
                 share: Share { worker, workers },
@@ -138,9 +139,12 @@ impl Crew {
                 finish: finishing.clone(),
                 reports: told.clone(),
             };
-            let thread = std::thread::Builder::new()
-                .name(format!("load-{worker}"))
-                .spawn(move || run_worker(setup));
+            let alarm = Alarm(stop.clone());
+            let thread = std::thread::Builder::new().name(format!("load-{worker}"));
+            let thread = thread.spawn(move || {
+                run_worker(setup);
+                drop(alarm);
+            });
             let thread = thread.map_err(|error| LoadError::Machine {
                 action: "start a thread for the load",
                 why: error.to_string(),
@@ -203,6 +207,17 @@ impl Crew {
             if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
             }
+        }
+    }
+}
+
+/// Stops all workers when one of them panics: the rest alone is not the planned load.
+struct Alarm(Arc<watch::Sender<bool>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(true);
         }
     }
 }

@@ -141,8 +141,8 @@ impl Piece {
     fn seconds_for(&self, count: f64) -> Option<f64> {
         let root = self.rate.mul_add(self.rate, 2.0 * self.slope * count).max(0.0).sqrt();
         let divisor = self.rate + root;
-        if count <= 0.0 && divisor > 0.0 {
-            return Some(0.0);
+        if count <= 0.0 {
+            return (divisor > 0.0 || self.slope > 0.0).then_some(0.0);
         }
         (divisor > 0.0).then(|| (2.0 * count / divisor).min(self.length))
     }

@@ -171,6 +171,8 @@ fn a_rate_of_zero_ends_or_pauses_the_arrivals() {
     let all = instants(&pause, Arrivals::Constant, 0, 3);
     assert_eq!(all.len(), 20);
     assert!(!all.iter().any(|at| (SECOND_NS..2 * SECOND_NS).contains(at)), "{all:?}");
+    let from_zero = Shape::Ramp { from: rate(0), to: rate(100), over: Duration::from_secs(2) };
+    assert_eq!(instants(&from_zero, Arrivals::Constant, 0, 2).len(), 100);
     let silent = instants(&constant(0), Arrivals::Constant, 0, 3);
     assert_eq!(silent, [] as [u64; 0]);
 }
