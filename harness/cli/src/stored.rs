@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use harness_core::conductor;
 use harness_core::evidence::{Evidence, EvidenceBuilder};
 use harness_core::exit;
 use harness_core::ids::FaultId;
@@ -55,13 +56,7 @@ impl Stored {
             builder.samples(&window.map_err(|error| could_not(&error))?);
         }
         let mut evidence = builder.finish();
-        // What was paid after the journal's end is no leftover any more.
-        if let Ok(ledger) = run.ledger() {
-            let owed = |trial, fault: &FaultId| {
-                ledger.owed().any(|debt| debt.trial == trial && &debt.fault == fault)
-            };
-            evidence.leftovers.retain(|(trial, fault)| owed(*trial, fault));
-        }
+        settle_debts(&run, &mut evidence);
         let facts = RunFacts {
             run: run.id().clone(),
             started: evidence.started,
@@ -108,6 +103,19 @@ impl Stored {
         let options = Options { html_at, ..options(style) };
         reports::render(Format::Text, &self.report(plan, verdict), &options)
     }
+}
+
+/// The ledger is the truth about what is owed: something may have been paid after the journal's
+/// end, by the watchdog or by `gameday undo`.
+fn settle_debts(run: &RunDir, evidence: &mut Evidence) {
+    let Ok(ledger) = run.ledger() else { return };
+    let owed = |trial, fault: &FaultId| {
+        ledger.owed().any(|debt| debt.trial == trial && &debt.fault == fault)
+    };
+    let system = ledger.system.as_ref().is_some_and(|system| system.owed);
+    evidence.leftovers.retain(|(trial, fault)| {
+        owed(*trial, fault) || (system && fault.as_str() == conductor::SYSTEM)
+    });
 }
 
 /// How reports are written here.

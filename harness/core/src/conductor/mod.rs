@@ -27,6 +27,9 @@ use crate::time::RunTime;
 use orders::Orders;
 use trial::TrialRun;
 
+/// What a system that could not be closed is called among the leftovers.
+pub const SYSTEM: &str = "system";
+
 /// The state of a run.
 #[derive(Debug)]
 pub struct Conductor<'p> {
@@ -189,12 +192,12 @@ impl<'p> Conductor<'p> {
             Event::Done { command: answered, outcome } if *answered == command => {
                 if let Done::NotClosed { why } = outcome {
                     self.set_ending(EndOfRun::Errored { because: why.clone() });
-                    self.leftovers.push((TrialIndex(0), FaultId::new("system")));
+                    self.leftovers.push((TrialIndex(0), FaultId::new(SYSTEM)));
                 }
                 self.end();
             }
             _ if abort::gives_up(event) => {
-                self.leftovers.push((TrialIndex(0), FaultId::new("system")));
+                self.leftovers.push((TrialIndex(0), FaultId::new(SYSTEM)));
                 self.end();
             }
             _ => {

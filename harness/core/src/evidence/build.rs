@@ -92,6 +92,8 @@ impl EvidenceBuilder {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Started { wall } => self.started = Some(*wall),
+            // The load's command is answered twice; its end is still to come.
+            Event::Done { outcome: Done::LoadStarted { .. }, .. } => {}
             Event::Done { command, outcome } => {
                 if let Some(asked) = self.asked.remove(command) {
                     self.answered(asked, outcome);

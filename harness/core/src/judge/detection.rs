@@ -4,6 +4,7 @@
 //! What counts is the delivery at the receiver. An alert that fires already when the fault is
 //! injected excludes the trial: nothing could be detected.
 
+use std::collections::BTreeSet;
 use std::time::Duration as StdDuration;
 
 use stats::decision::State;
@@ -59,7 +60,9 @@ pub(super) fn detection(case: Case<'_>, wanted: &Wanted<'_>) -> Found {
     let took = first_event(times, run_time(effective), run_time(until));
     let mut parts = vec![fired(took, wanted)];
     if let Some(exactly) = wanted.pages_exactly {
-        parts.push(paged(firing.len(), exactly));
+        // One delivery is one page, however many series of the alert it carries.
+        let pages: BTreeSet<_> = firing.iter().collect();
+        parts.push(paged(pages.len(), exactly));
     }
     if let Some(within) = wanted.resolves_within {
         let Some(reverted) = instant(FaultInstant::Reverted) else {
@@ -96,7 +99,7 @@ fn notices<'a>(case: Case<'a>, alert: &'a str) -> impl Iterator<Item = &'a Alert
 
 /// Whether any series of the alert fires at this time, by what was delivered before it.
 fn fires_at<'a>(notices: impl Iterator<Item = &'a AlertNotice>, at: RunTime) -> bool {
-    let mut firing = std::collections::BTreeSet::new();
+    let mut firing = BTreeSet::new();
     for notice in notices.filter(|notice| notice.at < at) {
         match notice.status {
             AlertStatus::Firing => firing.insert(&notice.fingerprint),
@@ -134,7 +137,7 @@ fn resolved(
     within: Duration,
     [reverted, until]: [RunTime; 2],
 ) -> (State, String) {
-    let mut firing = std::collections::BTreeSet::new();
+    let mut firing = BTreeSet::new();
     let mut ended = None;
     for notice in notices(case, alert) {
         match notice.status {
