@@ -171,7 +171,11 @@ impl LatencyWitness {
         let longest = (spec.delay + spec.jitter).times(2).max(Duration::from_millis(20));
         let fitting = (cx.deadline.micros() / longest.micros()).saturating_sub(1);
         let requests = u32::try_from(fitting.clamp(1, REQUESTS_PER_LOOK)).unwrap_or(1);
-        let silence = cx.deadline.divided_by(u64::from(requests) + 1);
+        // A single request may take nearly all of the time: opening waits for no delay.
+        let silence = match requests {
+            1 => cx.deadline.times(9).divided_by(10),
+            several => cx.deadline.divided_by(u64::from(several) + 1),
+        };
         let question = Question { path: &healthy.path, requests, silence };
         let addresses: Vec<String> =
             healthy.slots.iter().map(|slot| slot.address.clone()).collect();

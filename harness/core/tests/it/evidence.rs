@@ -6,11 +6,12 @@ use harness_core::exit::EndOfRun;
 use harness_core::fault::{Effect, Reverted};
 use harness_core::ids::{ArmName, CommandId, SignalId, TrialIndex};
 use harness_core::journal::{Entry, What};
-use harness_core::load::{WINDOW, WindowSamples};
+use harness_core::load::{LoadSummary, WINDOW, WindowSamples};
 use harness_core::plan::Phase;
 use harness_core::signal::{Observation, SignalEvent};
 use harness_core::system::Processed;
 use harness_core::time::{RunTime, WallTime};
+use harness_core::units::Duration;
 
 use crate::fixture::{fault, ms};
 
@@ -71,6 +72,21 @@ fn seen() -> String {
     "503".into()
 }
 
+fn summary() -> LoadSummary {
+    LoadSummary {
+        due: 7,
+        sent: 7,
+        accepted: vec![(0, 6)],
+        unknown: Vec::new(),
+        lag_us_p50: 1,
+        lag_us_p99: 2,
+        lag_us_max: 3,
+        cpu_cores: 0.1,
+        pauses: 0,
+        paused: Duration::ZERO,
+    }
+}
+
 /// A run of one fault trial, with a late second answer and an answer to nothing.
 fn journal() -> Journal {
     let mut journal = Journal::default();
@@ -100,6 +116,7 @@ fn journal() -> Journal {
     journal.done(5700, look, Done::ProvenReverted { since: at(5600), seen: "200".into() });
     journal.phase(7000, Phase::Settle);
     journal.command(7500, Command::StopLoad { trial, now: false });
+    journal.done(7550, load, Done::LoadEnded(summary()));
     let collect = journal.command(7600, Command::Collect { trial });
     journal.done(7700, collect, Done::Collected(Processed::default()));
     let because = "late".to_owned();
@@ -120,6 +137,7 @@ fn every_fact_finds_its_place() {
     assert_eq!((evidence.end, evidence.leftovers.len()), (Some(EndOfRun::Completed), 0));
     let [trial] = &evidence.trials[..] else { panic!("one trial") };
     assert_eq!((trial.began, trial.ended), (at(900), Some(at(7800))));
+    assert_eq!(trial.load, Some(summary()), "the second answer of the load's command counts");
     let phases: Vec<_> = trial.phases.values().copied().collect();
     let expected = [(1000, 1500), (1500, 2500), (2500, 5500), (5500, 7000), (7000, 7500)]
         .map(|(from, to)| (at(from), Some(at(to))));
