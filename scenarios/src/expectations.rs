@@ -4,7 +4,7 @@
 use harness_core::diag::{Diagnostic, Span};
 use harness_core::plan::{Expectation, Plan};
 
-use crate::ast;
+use crate::ast::ClaimsAst;
 use crate::check::only_document;
 use crate::codes;
 use crate::findings::{Finding, Findings};
@@ -13,7 +13,8 @@ use crate::plan::expectations_for;
 use crate::read::{Fields, Section};
 use crate::{source, vars};
 
-const ALONE: Section = Section { name: "a file of expectations", keys: &["expect"], kinds: &[] };
+const ALONE: Section =
+    Section { name: "a file of expectations", keys: &["expect", "slis", "slos"], kinds: &[] };
 
 /// Reads expectations and resolves them against a plan that was run: its faults, arms, requests
 /// and phases. Warnings do not refuse.
@@ -38,28 +39,33 @@ fn read(
 ) -> Option<Vec<Expectation>> {
     let documents = source::documents(text, findings);
     let mut document = only_document(file_name, documents, findings)?;
-    let (node, place) = if document.entry("expect").is_some() {
+    let claims = if claims_something(&document) {
         Fields::read(&document, document.span, &ALONE, findings)?;
-        whole_expect(&document)?
+        claims(&document, findings)
     } else {
         let used = params(&document, plan);
         vars::apply(&mut document, &used, findings);
-        let spec = document.entry("spec").map(|entry| entry.node.clone());
-        let found = spec.as_ref().and_then(whole_expect);
-        if found.is_none() {
+        let spec = document.entry("spec").map(|entry| &entry.node);
+        let Some(spec) = spec.filter(|spec| claims_something(spec)) else {
             findings.push(
                 Finding::error(codes::MISSING_KEY, Span::default(), "there is no `expect` here")
                     .hint("write `expect:` and a list, or give a whole scenario"),
             );
-        }
-        found?
+            return None;
+        };
+        claims(spec, findings)
     };
-    let stated = ast::read_expect(&node, place, findings);
-    Some(expectations_for(plan, &stated, findings))
+    Some(expectations_for(plan, &claims, findings))
 }
 
-fn whole_expect(node: &Node) -> Option<(Node, Span)> {
-    node.entry("expect").map(|entry| (entry.node.clone(), entry.key.span))
+fn claims_something(node: &Node) -> bool {
+    node.entry("expect").is_some()
+}
+
+fn claims(node: &Node, findings: &mut Findings) -> ClaimsAst {
+    let section =
+        |key: &str, _: &mut Findings| node.entry(key).map(|entry| (&entry.node, entry.key.span));
+    ClaimsAst::read(section, findings)
 }
 
 /// The run's own parameters, as far as this scenario declares them.

@@ -8,7 +8,7 @@ use crate::node::{Node, Spanned};
 use crate::read::{Fields, Section, list, name, named, not_supported, text};
 
 use super::{
-    ExpectAst, FaultAst, LoadAst, PhasesAst, SafetyAst, SignalAst, SteadyAst, SystemAst, TrialsAst,
+    ClaimsAst, FaultAst, LoadAst, PhasesAst, SafetyAst, SignalAst, SteadyAst, SystemAst, TrialsAst,
 };
 
 /// The version of the language.
@@ -71,7 +71,7 @@ pub(crate) struct Spec {
     pub(crate) steady: SteadyAst,
     pub(crate) phases: PhasesAst,
     pub(crate) faults: Vec<FaultAst>,
-    pub(crate) expect: Vec<ExpectAst>,
+    pub(crate) claims: ClaimsAst,
     pub(crate) safety: SafetyAst,
     pub(crate) trials: TrialsAst,
     pub(crate) reports: Vec<String>,
@@ -153,10 +153,8 @@ fn read_metadata(node: &Node, place: Span, findings: &mut Findings) -> Option<Me
 }
 
 fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut Findings) -> Spec {
-    for key in ["slis", "slos", "automation"] {
-        if let Some(entry) = spec.entry(key) {
-            findings.push(not_supported(&entry.key, "leave it out"));
-        }
+    if let Some(entry) = spec.entry("automation") {
+        findings.push(not_supported(&entry.key, "leave it out"));
     }
     let section = |key: &str, findings: &mut Findings| {
         let node = spec.node(key, findings)?;
@@ -168,10 +166,9 @@ fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut 
     let load = section("load", findings);
     let load = spec.require("load", load, findings);
     let load = load.and_then(|(node, place)| LoadAst::read(node, place, findings));
-    let expect = section("expect", findings);
-    let expect = spec.require("expect", expect, findings);
-    let expect =
-        expect.map_or_else(Vec::new, |(node, place)| super::read_expect(node, place, findings));
+    let expect = spec.entry("expect");
+    spec.require("expect", expect, findings);
+    let claims = ClaimsAst::read(section, findings);
     let nothing = Span::default();
     let metadata = metadata.cloned().unwrap_or_else(|| Metadata {
         name: Spanned::new(String::new(), nothing),
@@ -183,7 +180,7 @@ fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut 
         metadata,
         system,
         load,
-        expect,
+        claims,
         signals: section("signals", findings)
             .map_or_else(Vec::new, |(node, _)| SignalAst::read_all(node, findings)),
         steady: SteadyAst::read(section("steadyState", findings), findings),

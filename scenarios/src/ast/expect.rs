@@ -10,12 +10,24 @@ use crate::findings::{Finding, Findings, listed};
 use crate::node::{Entry, Node, Spanned, Value};
 use crate::read::{Fields, Section, list, name, not_supported, text};
 
+use super::families::{
+    self, DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, TELEMETRY, Telemetry,
+};
+
 /// Expectations of a scenario.
 pub(crate) const EXPECTATIONS_MAX: usize = 100;
 
 /// Families that this build judges.
-pub(crate) const EXPECT_KINDS: [&str; 5] =
-    ["successRate", "latency", "detection", "recovery", "invariant"];
+pub(crate) const EXPECT_KINDS: [&str; 8] = [
+    "successRate",
+    "latency",
+    "detection",
+    "recovery",
+    "invariant",
+    "errorBudget",
+    "degradation",
+    "telemetry",
+];
 /// All families of the language.
 const ALL_KINDS: [&str; 12] = [
     "successRate",
@@ -114,6 +126,9 @@ pub(crate) enum Family {
         none_lost: bool,
         none_twice: bool,
     },
+    ErrorBudget(ErrorBudget),
+    Degradation(Degradation),
+    Telemetry(Telemetry),
 }
 
 /// `detection: {...}`.
@@ -148,7 +163,10 @@ fn read_one(node: &Node, findings: &mut Findings) -> Option<ExpectAst> {
     let fields = Fields::read(node, node.span, &EXPECT, findings)?;
     let entry = fields.one_of(&ALL_KINDS, findings)?;
     if !EXPECT_KINDS.contains(&entry.key.value.as_str()) {
-        let instead = format!("known today are {}", listed(&EXPECT_KINDS));
+        let instead = match entry.key.value.as_str() {
+            "automation" => "what automation does is claimed in the section `automation`".into(),
+            _ => format!("known today are {}", listed(&EXPECT_KINDS)),
+        };
         findings.push(not_supported(&entry.key, &instead));
         return None;
     }
@@ -166,6 +184,9 @@ fn read_family(entry: &Entry, findings: &mut Findings) -> Option<(Family, Common
         "latency" => (&LATENCY, latency),
         "detection" => (&DETECTION, detection),
         "recovery" => (&RECOVERY, recovery),
+        "errorBudget" => (&ERROR_BUDGET, families::error_budget),
+        "degradation" => (&DEGRADATION, families::degradation),
+        "telemetry" => (&TELEMETRY, families::telemetry),
         _ => {
             if let Value::List(items) = &node.value {
                 return Some((invariant_words(items, findings)?, Common::default()));
@@ -192,7 +213,11 @@ impl Common {
 }
 
 /// A share strictly between nothing and all: nothing else can be claimed from trials.
-fn inner_share(fields: &Fields<'_>, key: &str, findings: &mut Findings) -> Option<Spanned<Ratio>> {
+pub(super) fn inner_share(
+    fields: &Fields<'_>,
+    key: &str,
+    findings: &mut Findings,
+) -> Option<Spanned<Ratio>> {
     let share = fields.quantity::<Ratio>(key, findings)?;
     if share.value == Ratio::ZERO || share.value == Ratio::ONE {
         findings.push(

@@ -288,7 +288,8 @@ fn read_headers(node: &Node, findings: &mut Findings) -> Vec<(Spanned<String>, S
     headers
 }
 
-fn read_good(node: &Node, findings: &mut Findings) -> Vec<StatusRange> {
+/// Statuses and ranges of them.
+pub(super) fn read_good(node: &Node, findings: &mut Findings) -> Vec<StatusRange> {
     let mut ranges = Vec::new();
     let one = std::slice::from_ref(node);
     let items = if node.scalar().is_some() { one } else { list(node, "good", findings) };

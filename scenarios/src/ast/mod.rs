@@ -1,25 +1,33 @@
 //! What a user may write, read from the tree with every place kept. No meaning across sections:
 //! `plan` checks names against each other and fills in defaults.
 
+mod claims;
 mod document;
 mod expect;
+mod families;
 mod faults;
 mod load;
+mod objectives;
 mod safety;
 mod system;
 mod trials;
 
+pub(crate) use claims::ClaimsAst;
 pub(crate) use document::{
     API_VERSION, DOCUMENT, METADATA, REPORT, REPORT_FORMATS, SPEC, Spec, read as read_document,
 };
 pub(crate) use expect::{
     Common, DETECTION, Detection, EXPECTATIONS_MAX, ExpectAst, Family, INVARIANT, LATENCY, PAGES,
-    RECOVERY, SUCCESS_RATE, read as read_expect,
+    RECOVERY, SUCCESS_RATE,
+};
+pub(crate) use families::{
+    DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, Objective, TELEMETRY, Telemetry,
 };
 pub(crate) use faults::{FAULT, FaultAst, WITNESS, WitnessAst};
 pub(crate) use load::{
     FEED, LOAD, LoadAst, METHODS, RAMP, REQUEST, RequestAst, SHAPES, SPIKE, STEP,
 };
+pub(crate) use objectives::{ObjectivesAst, SLI, SLI_RATIO, SLO, SliAst};
 pub(crate) use safety::{GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
     ACTIONS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, STEADY, SignalAst,

@@ -9,12 +9,14 @@ use harness_core::plan::{
 };
 use harness_core::units::Ratio;
 
-use crate::ast::{Common, Detection, ExpectAst, Family};
+use crate::ast::{ClaimsAst, Common, Detection, ExpectAst, Family};
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
 
+use super::families;
 use super::faults::Faults;
+use super::objectives::Objectives;
 use super::signals::Signals;
 use super::window::{self, Timeline};
 
@@ -31,16 +33,17 @@ pub(super) struct Surroundings<'a> {
     pub(super) signals: &'a Signals,
     pub(super) load: Option<&'a LoadPlan>,
     pub(super) timeline: &'a Timeline,
+    pub(super) objectives: &'a Objectives,
 }
 
 pub(super) fn lower(
-    expect: &[ExpectAst],
+    claims: &ClaimsAst,
     around: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> Vec<Stated> {
-    let mut names = Names::reserve(expect, findings);
+    let mut names = Names::reserve(&claims.expect, findings);
     let mut stated = Vec::new();
-    for expectation in expect {
+    for expectation in &claims.expect {
         let key = &expectation.key;
         let Some((assertion, about)) = assertion(expectation, around, findings) else { continue };
         let Some(arms) = arms(&expectation.common, about.as_ref(), around, findings) else {
@@ -130,13 +133,13 @@ fn assertion(
     match &expectation.family {
         Family::SuccessRate { bound, during, of } => {
             let during = during_or_default(during.as_ref(), around, findings);
-            let of = request(of.as_ref(), around, findings);
+            let of = request_of(of.as_ref(), around, findings);
             let bound = bound.value;
             Some((Assertion::SuccessRate { of, bound, during: during? }, None))
         }
         Family::Latency { quantile, at_most, during, of } => {
             let during = during_or_default(during.as_ref(), around, findings);
-            let of = request(of.as_ref(), around, findings);
+            let of = request_of(of.as_ref(), around, findings);
             let (quantile, at_most) = (quantile.value, at_most.value);
             Some((Assertion::Latency { of, quantile, at_most, during: during? }, None))
         }
@@ -174,11 +177,20 @@ fn assertion(
             let (none_lost, none_twice) = (*none_lost, *none_twice);
             Some((Assertion::Invariant { none_lost, none_twice }, None))
         }
+        Family::ErrorBudget(budget) => {
+            families::error_budget(budget, around, findings).map(|found| (found, None))
+        }
+        Family::Degradation(degradation) => {
+            families::degradation(degradation, around, findings).map(|found| (found, None))
+        }
+        Family::Telemetry(telemetry) => {
+            families::telemetry(telemetry, around, findings).map(|found| (found, None))
+        }
     }
 }
 
 /// The window as said; else the fault phase.
-fn during_or_default(
+pub(super) fn during_or_default(
     during: Option<&Spanned<String>>,
     around: &Surroundings<'_>,
     findings: &mut Findings,
@@ -191,12 +203,21 @@ fn during_or_default(
 
 /// The requests that are meant; all of them where none, or one that does not exist, is named. The
 /// latter is told.
-fn request(
+pub(super) fn request_of(
     of: Option<&Spanned<String>>,
     around: &Surroundings<'_>,
     findings: &mut Findings,
 ) -> Option<RequestKind> {
-    let (of, load) = (of?, around.load?);
+    request(of, around.load?, findings)
+}
+
+/// The request of this name in a load.
+pub(super) fn request(
+    of: Option<&Spanned<String>>,
+    load: &LoadPlan,
+    findings: &mut Findings,
+) -> Option<RequestKind> {
+    let of = of?;
     let known = || load.mix.iter().map(|request| request.kind.as_str());
     if known().any(|kind| kind == of.value) {
         return Some(RequestKind::new(&of.value));
@@ -276,7 +297,7 @@ fn arms(
     Some(chosen)
 }
 
-fn placebo_arms(
+pub(super) fn placebo_arms(
     place: Span,
     around: &Surroundings<'_>,
     findings: &mut Findings,
@@ -285,7 +306,7 @@ fn placebo_arms(
         around.arms.iter().filter(|arm| arm.is_placebo()).map(|arm| arm.name.clone()).collect();
     if placebo.is_empty() {
         findings.push(
-            Finding::error(codes::IMPOSSIBLE_TRIALS, place, "there is no placebo to be quiet in")
+            Finding::error(codes::IMPOSSIBLE_TRIALS, place, "there is no placebo arm")
                 .hint("add an arm with `faults: none`, or leave `placebo: 0` out"),
         );
         return None;

@@ -6,7 +6,7 @@
 use harness_core::diag::Span;
 use harness_core::ids::{FaultId, RequestKind, SignalId};
 use harness_core::plan::{
-    Assertion, Bound, FaultInstant, FaultPlan, LoadPlan, Phases, RecoveryTo, SteadyPlan,
+    Assertion, Bound, FaultInstant, FaultPlan, LoadPlan, Phase, Phases, RecoveryTo, SteadyPlan,
     WindowRange,
 };
 use harness_core::units::Duration;
@@ -69,9 +69,17 @@ pub(super) fn check(
             Assertion::Quiet { .. }
             | Assertion::Invariant { .. }
             | Assertion::ErrorBudget { .. }
-            | Assertion::Degradation { .. }
-            | Assertion::Automation { .. }
-            | Assertion::Telemetry { .. } => {}
+            | Assertion::Automation { .. } => {}
+            Assertion::Degradation { of, quantile, during, .. } => {
+                let gap = 1.0 - quantile.as_f64();
+                let baseline = WindowRange::phases("baseline", Phase::Baseline, Phase::Baseline);
+                for during in [&baseline, during] {
+                    requests(*place, of.as_ref(), gap, during, horizon, findings);
+                }
+            }
+            Assertion::Telemetry { signal, during, .. } => {
+                observations(*place, signal, during, horizon, findings);
+            }
         }
     }
 }
@@ -132,6 +140,34 @@ fn requests(
                 .hint("raise the rate or lengthen the window"),
         );
     }
+}
+
+/// Tells a window that ends before a single observation of a probe is due.
+fn observations(
+    place: Span,
+    signal: &SignalId,
+    during: &WindowRange,
+    horizon: &Horizon<'_>,
+    findings: &mut Findings,
+) {
+    let ends =
+        (horizon.timeline.position_us(&during.from), horizon.timeline.position_us(&during.to));
+    let ((Some(from), Some(to)), Some(every)) = (ends, horizon.signals.probe_period(signal)) else {
+        return;
+    };
+    let lasts = Duration::from_micros(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+    if lasts >= every {
+        return;
+    }
+    findings.push(
+        Finding::error(
+            codes::SLOW_PROBE,
+            place,
+            format!("`{signal}` looks every {every}, and `{}` lasts {lasts}", during.text),
+        )
+        .label("nothing is expected in that time")
+        .hint("lengthen the window, or shorten the probe's `every`"),
+    );
 }
 
 /// Tells a recovery that could come in time and still not be seen.

@@ -4,9 +4,11 @@
 //! when an earlier one failed, as far as it can without repeating the same complaint.
 
 mod expectations;
+mod families;
 mod faults;
 mod horizon;
 mod load;
+mod objectives;
 mod phases;
 mod safety;
 mod signals;
@@ -23,7 +25,7 @@ use harness_core::plan::{Deadlines, Expectation, FORMAT, Plan, ScenarioReference
 use harness_core::system::SystemKind;
 use harness_core::units::Duration;
 
-use crate::ast::{ExpectAst, Spec};
+use crate::ast::{ClaimsAst, Spec};
 use crate::findings::Findings;
 
 pub use trials::{JITTER_MAX, SEED_DEFAULT, SPARE_PERCENT};
@@ -58,14 +60,16 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
     let readable = readable && findings.count() == before;
     let arms = trials::arms(spec, &faults, findings);
     let timeline = window::Timeline::new(phases, &faults);
+    let objectives = objectives::lower(&spec.claims.objectives, load.as_ref(), findings);
     let expectations = expectations::lower(
-        &spec.expect,
+        &spec.claims,
         &expectations::Surroundings {
             faults: &faults,
             arms: &arms,
             signals: &signals,
             load: load.as_ref(),
             timeline: &timeline,
+            objectives: &objectives,
         },
         findings,
     );
@@ -123,20 +127,22 @@ fn reference(spec: &Spec, context: &Context<'_>) -> ScenarioReference {
 /// Expectations resolved against a plan that was run.
 pub(crate) fn expectations_for(
     plan: &Plan,
-    expect: &[ExpectAst],
+    claims: &ClaimsAst,
     findings: &mut Findings,
 ) -> Vec<Expectation> {
     let faults = faults::Faults::of(plan);
     let signals = signals::Signals::of(plan);
     let timeline = window::Timeline::new(plan.phases, &faults);
+    let objectives = objectives::lower(&claims.objectives, Some(&plan.load), findings);
     let around = expectations::Surroundings {
         faults: &faults,
         arms: &plan.arms,
         signals: &signals,
         load: Some(&plan.load),
         timeline: &timeline,
+        objectives: &objectives,
     };
-    let stated = expectations::lower(expect, &around, findings);
+    let stated = expectations::lower(claims, &around, findings);
     stated.into_iter().map(|(_, expectation)| expectation).collect()
 }
 

@@ -65,7 +65,7 @@ pub(super) fn lower(
 
 /// Long enough to see every claim about the time after a revert kept or broken.
 fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
-    let claims = spec.expect.iter().filter_map(|expectation| match &expectation.family {
+    let claims = spec.claims.expect.iter().filter_map(|expectation| match &expectation.family {
         Family::Recovery { to, from, within, .. } => {
             let from = from.as_ref().map(|from| from.value);
             let after_revert = to.value == RecoveryTo::Restore
@@ -75,7 +75,12 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
         Family::Detection(detection) => {
             detection.resolves_within.as_ref().map(|within| within.value + RECOVERY_SPARE)
         }
-        Family::SuccessRate { .. } | Family::Latency { .. } | Family::Invariant { .. } => None,
+        Family::SuccessRate { .. }
+        | Family::Latency { .. }
+        | Family::Invariant { .. }
+        | Family::ErrorBudget(_)
+        | Family::Degradation(_)
+        | Family::Telemetry(_) => None,
     });
     claims.fold(RECOVERY_UP_TO_MIN, Duration::max)
 }

@@ -3,7 +3,7 @@
 
 use harness_core::ids::{ArmName, FaultId, TrialIndex};
 use harness_core::plan::{
-    Arm, Assertion, Expectation, Phases, StopRule, TrialMode, TrialPlan, TrialsPlan,
+    Against, Arm, Assertion, Expectation, Phases, StopRule, TrialMode, TrialPlan, TrialsPlan,
 };
 use harness_core::units::{Duration, Ratio};
 use rand::rngs::ChaCha8Rng;
@@ -120,8 +120,8 @@ pub(super) fn lower(
     let trials = &spec.trials;
     let mode =
         context.mode.or(trials.mode.as_ref().map(|mode| mode.value)).unwrap_or(TrialMode::Inferred);
-    let counts: Vec<u64> =
-        arms.iter().map(|arm| count(arm, spec, context, mode, expectations, findings)).collect();
+    let wanted = Wanted { spec, context, mode, arms, expectations };
+    let counts = counts(&wanted, findings);
     if mode == TrialMode::Inferred {
         warn_of_few(arms, &counts, expectations, spec, findings);
     }
@@ -158,17 +158,45 @@ pub(super) fn lower(
     }
 }
 
-/// How many trials an arm has: as said, else as many as its claims need.
-fn count(
-    arm: &Arm,
-    spec: &Spec,
-    context: &Context<'_>,
+/// What the numbers of trials come from.
+struct Wanted<'a> {
+    spec: &'a Spec,
+    context: &'a Context<'a>,
     mode: TrialMode,
-    expectations: &[Stated],
-    findings: &mut Findings,
-) -> u64 {
+    arms: &'a [Arm],
+    expectations: &'a [Stated],
+}
+
+/// How many trials each arm has. Those without a fault come last, for they may have to match those
+/// with one.
+fn counts(wanted: &Wanted<'_>, findings: &mut Findings) -> Vec<u64> {
+    let of_kind = |placebo: bool| {
+        let arms = wanted.arms.iter().enumerate();
+        arms.filter(move |(_, arm)| arm.is_placebo() == placebo)
+    };
+    let mut counts = vec![0; wanted.arms.len()];
+    for (place, arm) in of_kind(false) {
+        counts[place] = count(arm, 0, wanted, findings);
+    }
+    let with_fault: u64 = counts.iter().sum();
+    let paired = wanted.expectations.iter().any(|(_, one)| is_paired(one));
+    for (place, arm) in of_kind(true) {
+        counts[place] = count(arm, if paired { with_fault } else { 0 }, wanted, findings);
+    }
+    counts
+}
+
+/// Whether each trial needs a placebo of its own.
+fn is_paired(expectation: &Expectation) -> bool {
+    matches!(expectation.assertion, Assertion::Degradation { against: Against::Placebo, .. })
+}
+
+/// How many trials an arm has: as said, else as many as its claims need, and at least as many as
+/// it is paired with.
+fn count(arm: &Arm, paired: u64, wanted: &Wanted<'_>, findings: &mut Findings) -> u64 {
+    let Wanted { spec, context, mode, arms, expectations } = *wanted;
     let trials = &spec.trials;
-    let needed = needed(arm, expectations);
+    let needed = needed(arm, arms, expectations);
     let lone = spec.faults.is_empty();
     let said = if arm.is_placebo() && !lone {
         trials.placebo.as_ref().map(|placebo| placebo.value)
@@ -177,7 +205,7 @@ fn count(
     };
     let default = if arm.is_placebo() && !lone {
         // Only what is claimed about the placebo itself needs more than a look at drift.
-        needed.map_or(PLACEBO, |needed| needed.max(PLACEBO))
+        needed.unwrap_or(0).max(PLACEBO).max(paired)
     } else {
         needed.unwrap_or(COUNT)
     };
@@ -201,10 +229,20 @@ fn count(
     count
 }
 
-/// The fewest clean trials that can prove what is claimed over an arm.
-fn needed(arm: &Arm, expectations: &[Stated]) -> Option<u64> {
+/// The fewest clean trials that can prove what is claimed over an arm. What is claimed over a
+/// placebo and other arms together is proven by the others' trials.
+fn needed(arm: &Arm, arms: &[Arm], expectations: &[Stated]) -> Option<u64> {
     let about = expectations.iter().map(|(_, expectation)| expectation);
-    about.filter(|expectation| expectation.arms.contains(&arm.name)).map(clean).max()
+    about
+        .filter(|expectation| expectation.arms.contains(&arm.name))
+        .filter(|expectation| !arm.is_placebo() || is_over_placebo(expectation, arms))
+        .map(clean)
+        .max()
+}
+
+/// Whether all arms of an expectation inject nothing.
+fn is_over_placebo(expectation: &Expectation, arms: &[Arm]) -> bool {
+    arms.iter().filter(|arm| expectation.arms.contains(&arm.name)).all(Arm::is_placebo)
 }
 
 fn clean(expectation: &Expectation) -> u64 {
@@ -222,16 +260,18 @@ fn warn_of_few(
 ) {
     for (span, expectation) in expectations {
         let needed = clean(expectation);
-        let trials: u64 = arms
-            .iter()
-            .zip(counts)
-            .filter(|(arm, _)| expectation.arms.contains(&arm.name))
-            .map(|(_, count)| count)
-            .sum();
+        let count_of = |chosen: &dyn Fn(&Arm) -> bool| -> u64 {
+            arms.iter().zip(counts).filter(|(arm, _)| chosen(arm)).map(|(_, count)| count).sum()
+        };
+        let own = count_of(&|arm| expectation.arms.contains(&arm.name));
+        let placebo = count_of(&|arm| arm.is_placebo());
+        let pairs_lack = is_paired(expectation) && placebo < own;
+        let trials = if pairs_lack { placebo } else { own };
         if trials >= needed {
             continue;
         }
-        let quiet = matches!(expectation.assertion, Assertion::Quiet { .. });
+        let lone = spec.faults.is_empty();
+        let quiet = pairs_lack || (is_over_placebo(expectation, arms) && !lone);
         let key = if quiet { "placebo" } else { "count" };
         let said = if quiet {
             spec.trials.placebo.as_ref().map(|placebo| placebo.span)

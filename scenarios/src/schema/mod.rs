@@ -4,6 +4,7 @@
 //! does not. It says what a text may look like; what it may mean is `check`'s matter. Where a value
 //! may be a parameter, `${name}` is accepted beside the real form.
 
+mod claims;
 mod parts;
 mod sections;
 
@@ -31,13 +32,15 @@ pub fn schema(registry: &Registry) -> Value {
                 ("steadyState", sections::steady()),
                 ("phases", sections::phases()),
                 ("faults", faults),
-                ("expect", sections::expect()),
+                ("expect", claims::expect()),
+                ("slis", claims::slis()),
+                ("slos", claims::slos()),
                 ("safety", sections::safety()),
                 ("trials", sections::trials()),
                 ("report", sections::report()),
             ],
             required: &["system", "load", "expect"],
-            later: &["slis", "slos", "automation"],
+            later: &["automation"],
         },
     );
     let mut root = object(

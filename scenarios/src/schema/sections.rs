@@ -4,10 +4,9 @@ use harness_core::fault::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::ast::{
-    ACTIONS, ARM, COUNT, DETECTION, EXPECTATIONS_MAX, FAULT, FEED, GUARDRAIL, INVARIANT, LATENCY,
-    LATENCY_BOUND, LOAD, METHODS, PAGES, PHASES, PROBE, RADIUS, RAMP, RECOVERY, RECOVERY_PHASE,
-    REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE, STEADY, STEP, SUCCESS_RATE, TRIALS,
-    WITNESS,
+    ACTIONS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PHASES, PROBE,
+    RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE, STEADY,
+    STEP, TRIALS, WITNESS,
 };
 
 use super::parts::{
@@ -16,7 +15,7 @@ use super::parts::{
 };
 
 /// A mapping without required keys.
-fn optional(
+pub(super) fn optional(
     section: &'static crate::read::Section,
     properties: Vec<(&'static str, Value)>,
 ) -> Value {
@@ -279,105 +278,6 @@ fn rename_references(kind: &str, schema: &mut Value) {
         }
         _ => {}
     }
-}
-
-/// What every family takes.
-fn common() -> Vec<(&'static str, Value)> {
-    vec![
-        ("id", name("Its name; else its family.")),
-        ("arms", list(&text("Over the trials of these arms; those with the fault."))),
-        ("inAtLeast", ratio("In at least this share of incidents; 80%.")),
-        ("confidence", ratio("With this confidence; 95%.")),
-    ]
-}
-
-fn family(
-    section: &'static crate::read::Section,
-    own: Vec<(&'static str, Value)>,
-    required: &'static [&'static str],
-) -> Value {
-    let properties = own.into_iter().chain(common()).collect();
-    object(section, Shape { properties, required, later: &[] })
-}
-
-/// The families about a window of requests: `successRate` and `latency`.
-fn rates_and_latencies() -> (Value, Value) {
-    let during = || text("`baseline`, `fault`, `recovery`, `all` or `from .. to`; `fault`.");
-    let of = || text("A request of the load; else all.");
-    let success = family(
-        &SUCCESS_RATE,
-        vec![
-            ("atLeast", ratio("The bound.")),
-            ("atMost", ratio("The bound.")),
-            ("during", during()),
-            ("of", of()),
-        ],
-        &[],
-    );
-    let latency = family(
-        &LATENCY,
-        vec![
-            ("quantile", quantity("Quantile", "Which.")),
-            ("atMost", duration("The bound.")),
-            ("during", during()),
-            ("of", of()),
-        ],
-        &["quantile", "atMost"],
-    );
-    (exactly_one(success, SUCCESS_RATE.kinds), latency)
-}
-
-pub(super) fn expect() -> Value {
-    let (success, latency) = rates_and_latencies();
-    let pages = optional(&PAGES, vec![("exactly", whole(0, "So often."))]);
-    let detection = family(
-        &DETECTION,
-        vec![
-            ("alert", text("`alertname`.")),
-            ("within", duration("Fires within this time from `effective`.")),
-            ("after", text("The fault; the first one.")),
-            ("pages", pages),
-            ("resolvesWithin", duration("Resolves within this time from `reverted`.")),
-            ("quietInPlacebo", flag("And stays silent in every placebo trial.")),
-        ],
-        &["alert", "within"],
-    );
-    let recovery = family(
-        &RECOVERY,
-        vec![
-            ("to", texts(&["mitigate", "restore"])),
-            ("from", texts(&["inject", "effective", "revert", "reverted"])),
-            ("within", duration("Within this time.")),
-            ("of", text("The fault; the first one.")),
-        ],
-        &["to", "within"],
-    );
-    let invariant = family(
-        &INVARIANT,
-        vec![
-            ("noneLost", flag("No accepted id is missing.")),
-            ("noneTwice", flag("No id was processed twice.")),
-        ],
-        &[],
-    );
-    let words = list(&json!({"enum": ["none-lost", "none-twice"]}));
-    let expectation = json!({
-        "type": "object",
-        "properties": {
-            "successRate": success,
-            "latency": latency,
-            "detection": detection,
-            "recovery": recovery,
-            "invariant": {"oneOf": [invariant, words]},
-        },
-        "additionalProperties": false,
-        "minProperties": 1,
-        "maxProperties": 1,
-    });
-    let mut expect = list(&expectation);
-    expect["minItems"] = json!(1);
-    expect["maxItems"] = json!(EXPECTATIONS_MAX);
-    expect
 }
 
 pub(super) fn safety() -> Value {

@@ -3,6 +3,7 @@
 mod cases;
 mod catalogue;
 mod expectations;
+mod families;
 mod language;
 mod properties;
 mod schema;
