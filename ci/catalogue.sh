@@ -9,18 +9,21 @@ table="$runs/table.md"
 trap 'rm -rf "$runs"' EXIT
 
 failed=0
-row() { # SCENARIO DEFECT EXPECTED
+row() { # SCENARIO healthy|DEFECT|trials:N EXPECTED
     code=0
     began=$(date +%s)
-    if [ "$2" = healthy ]; then
-        "$gameday" run "$1" --runs "$runs" --quiet >"$runs/out" 2>&1 || code=$?
-    else
-        "$gameday" run "$1" --runs "$runs" --quiet --with "$2" >"$runs/out" 2>&1 || code=$?
-    fi
+    case "$2" in
+        healthy) set -- "$1" "$2" "$3" ;;
+        trials:*) set -- "$1" "$2" "$3" --trials "${2#trials:}" ;;
+        *) set -- "$1" "$2" "$3" --with "$2" ;;
+    esac
+    scenario=$1 lab=$2 expected=$3
+    shift 3
+    "$gameday" run "$scenario" --runs "$runs" --quiet "$@" >"$runs/out" 2>&1 || code=$?
     took=$(($(date +%s) - began))
     sentence=$(grep -m1 -E '^(PASS|FAIL|INCONCLUSIVE|ABORTED|LEFTOVERS)' "$runs/out" || tail -1 "$runs/out")
-    echo "| \`$1\` | $2 | $3 | $code | $took s | $sentence |" | tee -a "$table"
-    [ "$code" = "$3" ] || { failed=1; echo "not as expected:"; cat "$runs/out"; }
+    echo "| \`$scenario\` | $lab | $expected | $code | $took s | $sentence |" | tee -a "$table"
+    [ "$code" = "$expected" ] || { failed=1; echo "not as expected:"; cat "$runs/out"; }
 }
 
 {

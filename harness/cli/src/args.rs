@@ -311,6 +311,17 @@ pub(crate) enum LabCommand {
         #[arg(long, value_name = "N", default_value_t = 20)]
         tail: usize,
     },
+    /// Send orders for a while and show what the lab itself costs
+    Measure {
+        #[command(flatten)]
+        state: LabState,
+        /// Orders per second
+        #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=2000))]
+        rate: u32,
+        /// For so many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
     /// Stop a lab; leaves no process, port or file behind
     Down {
         #[command(flatten)]

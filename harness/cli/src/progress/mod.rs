@@ -81,6 +81,7 @@ impl Progress {
             inner.standing = verdict
                 .judgements
                 .iter()
+                .filter(|judgement| judgement.counts.n() > 0)
                 .map(|judgement| {
                     let counts = judgement.counts;
                     (format!("{} {}/{}", judgement.id, counts.ok, counts.n()), judgement.outcome)

@@ -5,6 +5,7 @@ mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use harness_core::exit;
 use lab::{Defects, LabError, Leave, Settings};
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: &Lab, style: Style) -> Result<u8, Failure> {
         LabCommand::Logs { state, process, tail } => {
             logs(&state.state, process.as_deref(), *tail, style)
         }
+        LabCommand::Measure { state, rate, seconds } => measure(&state.state, *rate, *seconds),
         LabCommand::Down { state } => down(state),
         LabCommand::Defects => {
             defects();
@@ -94,6 +96,27 @@ fn down(state: &LabState) -> Result<u8, Failure> {
         (_, killed) => format!("The lab is down; {killed} processes had to be killed."),
     };
     output::say(&how);
+    Ok(exit::PASS)
+}
+
+fn measure(state: &Path, rate: u32, seconds: u64) -> Result<u8, Failure> {
+    let status = lab::status(state).map_err(|error| failure("read the lab's state", &error))?;
+    let orders = lab::Orders {
+        prefix: format!("measure-{}", lab::unix_ms()),
+        per_second: rate,
+        lasting: Duration::from_secs(seconds),
+    };
+    let seen = lab::measure(&status.lab, &orders)
+        .map_err(|error| Failure::could_not("send orders to the lab", &error))?;
+    output::say(&format!(
+        "{} orders at {rate}/s: {:.2} % accepted, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        seen.sent,
+        100.0 * seen.success(),
+        seen.latency_ms_p50,
+        seen.latency_ms_p99,
+        seen.latency_ms_max
+    ));
+    output::say(&format!("all processes of the lab together used {:.2} cores", seen.cores));
     Ok(exit::PASS)
 }
 
