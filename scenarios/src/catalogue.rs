@@ -19,8 +19,13 @@ macro_rules! entries {
 }
 
 /// All of them, in the order of their names.
-const ALL: &[Entry] =
-    entries!("checkout-pod-kill", "payments-outage", "payments-outage-guarded", "payments-slow",);
+const ALL: &[Entry] = entries!(
+    "breaker-automation",
+    "checkout-pod-kill",
+    "payments-outage",
+    "payments-outage-guarded",
+    "payments-slow",
+);
 
 /// All of them, in the order of their names.
 pub fn all() -> &'static [Entry] {

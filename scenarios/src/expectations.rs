@@ -13,8 +13,11 @@ use crate::plan::expectations_for;
 use crate::read::{Fields, Section};
 use crate::{source, vars};
 
-const ALONE: Section =
-    Section { name: "a file of expectations", keys: &["expect", "slis", "slos"], kinds: &[] };
+const ALONE: Section = Section {
+    name: "a file of expectations",
+    keys: &["expect", "automation", "slis", "slos"],
+    kinds: &[],
+};
 
 /// Reads expectations and resolves them against a plan that was run: its faults, arms, requests
 /// and phases. Warnings do not refuse.
@@ -59,7 +62,7 @@ fn read(
 }
 
 fn claims_something(node: &Node) -> bool {
-    node.entry("expect").is_some()
+    node.entry("expect").or(node.entry("automation")).is_some()
 }
 
 fn claims(node: &Node, findings: &mut Findings) -> ClaimsAst {

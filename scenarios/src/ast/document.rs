@@ -153,9 +153,6 @@ fn read_metadata(node: &Node, place: Span, findings: &mut Findings) -> Option<Me
 }
 
 fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut Findings) -> Spec {
-    if let Some(entry) = spec.entry("automation") {
-        findings.push(not_supported(&entry.key, "leave it out"));
-    }
     let section = |key: &str, findings: &mut Findings| {
         let node = spec.node(key, findings)?;
         Some((node, spec.entry(key)?.key.span))
@@ -166,8 +163,9 @@ fn read_sections(spec: &Fields<'_>, metadata: Option<&Metadata>, findings: &mut 
     let load = section("load", findings);
     let load = spec.require("load", load, findings);
     let load = load.and_then(|(node, place)| LoadAst::read(node, place, findings));
-    let expect = spec.entry("expect");
-    spec.require("expect", expect, findings);
+    // What automation must do is a claim, too.
+    let claimed = spec.entry("expect").or(spec.entry("automation"));
+    spec.require("expect", claimed, findings);
     let claims = ClaimsAst::read(section, findings);
     let nothing = Span::default();
     let metadata = metadata.cloned().unwrap_or_else(|| Metadata {

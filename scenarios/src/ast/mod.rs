@@ -1,6 +1,7 @@
 //! What a user may write, read from the tree with every place kept. No meaning across sections:
 //! `plan` checks names against each other and fills in defaults.
 
+mod automation;
 mod claims;
 mod document;
 mod expect;
@@ -12,6 +13,10 @@ mod safety;
 mod system;
 mod trials;
 
+pub(crate) use automation::{
+    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, ActionAst, AutomationAst, CONFIDENCE, EXACTLY_ONCE,
+    NEVER, ONLY, RELEASES, RULES, RULES_LATER, RuleAst, STAYS_QUIET,
+};
 pub(crate) use claims::ClaimsAst;
 pub(crate) use document::{
     API_VERSION, DOCUMENT, METADATA, REPORT, REPORT_FORMATS, SPEC, Spec, read as read_document,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use harness_core::diag::Span;
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RequestKind};
 use harness_core::plan::{
-    Arm, Assertion, Claim, Expectation, FaultInstant, Key, LoadPlan, Phase, RecoveryTo, WindowRange,
+    Arm, Assertion, Claim, Expectation, FaultInstant, Key, LoadPlan, Phase, RecoveryTo, SystemPlan,
+    WindowRange,
 };
 use harness_core::units::Ratio;
 
@@ -14,14 +15,15 @@ use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
 
+use super::automation;
 use super::families;
 use super::faults::Faults;
 use super::objectives::Objectives;
 use super::signals::Signals;
 use super::window::{self, Timeline};
 
-const IN_AT_LEAST: Ratio = Ratio::from_percent(80);
-const CONFIDENCE: Ratio = Ratio::from_percent(95);
+pub(super) const IN_AT_LEAST: Ratio = Ratio::from_percent(80);
+pub(super) const CONFIDENCE: Ratio = Ratio::from_percent(95);
 
 /// An expectation with its place in the text.
 pub(super) type Stated = (Span, Expectation);
@@ -34,6 +36,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) load: Option<&'a LoadPlan>,
     pub(super) timeline: &'a Timeline,
     pub(super) objectives: &'a Objectives,
+    pub(super) system: Option<&'a SystemPlan>,
 }
 
 pub(super) fn lower(
@@ -71,11 +74,12 @@ pub(super) fn lower(
         }
         stated.push((key.span, Expectation { id, arms, assertion, claim }));
     }
+    stated.extend(automation::lower(&claims.automation, around, &mut names, findings));
     stated
 }
 
 /// Gives every expectation a name of its own.
-struct Names {
+pub(super) struct Names {
     taken: BTreeSet<String>,
 }
 
@@ -102,7 +106,7 @@ impl Names {
         Self { taken: taken.into_iter().map(|id| id.value.clone()).collect() }
     }
 
-    fn take(&mut self, said: Option<&Spanned<String>>, family: &str) -> ExpectationId {
+    pub(super) fn take(&mut self, said: Option<&Spanned<String>>, family: &str) -> ExpectationId {
         if let Some(said) = said {
             return ExpectationId::new(&said.value);
         }
@@ -234,7 +238,7 @@ pub(super) fn request(
 }
 
 /// The fault as said; else the first one.
-fn fault(
+pub(super) fn fault(
     said: Option<&Spanned<String>>,
     place: Span,
     around: &Surroundings<'_>,
@@ -263,7 +267,7 @@ fn fault(
     None
 }
 
-fn arms(
+pub(super) fn arms(
     common: &Common,
     about: Option<&FaultId>,
     around: &Surroundings<'_>,

@@ -6,8 +6,8 @@
 use harness_core::diag::Span;
 use harness_core::ids::{FaultId, RequestKind, SignalId};
 use harness_core::plan::{
-    Assertion, Bound, FaultInstant, FaultPlan, LoadPlan, Phase, Phases, RecoveryTo, SteadyPlan,
-    WindowRange,
+    Assertion, AutomationRule, Bound, FaultInstant, FaultPlan, LoadPlan, Phase, Phases, RecoveryTo,
+    SteadyPlan, WindowRange,
 };
 use harness_core::units::Duration;
 
@@ -68,8 +68,10 @@ pub(super) fn check(
             }
             Assertion::Quiet { .. }
             | Assertion::Invariant { .. }
-            | Assertion::ErrorBudget { .. }
-            | Assertion::Automation { .. } => {}
+            | Assertion::ErrorBudget { .. } => {}
+            Assertion::Automation { rule, .. } => {
+                automation(spec, *place, rule, horizon, findings);
+            }
             Assertion::Degradation { of, quantile, during, .. } => {
                 let gap = 1.0 - quantile.as_f64();
                 let baseline = WindowRange::phases("baseline", Phase::Baseline, Phase::Baseline);
@@ -85,6 +87,7 @@ pub(super) fn check(
 }
 
 /// "within this time from this instant of this fault".
+#[derive(Clone, Copy)]
 struct Claim<'a> {
     place: Span,
     fault: &'a FaultId,
@@ -242,6 +245,33 @@ fn detection(
         Some(up_to) => finding.related(up_to.span, "the recovery ends here"),
         None => finding,
     });
+}
+
+/// Tells an action whose time reaches beyond the end of the trial.
+fn automation(
+    spec: &Spec,
+    place: Span,
+    rule: &AutomationRule,
+    horizon: &Horizon<'_>,
+    findings: &mut Findings,
+) {
+    match rule {
+        AutomationRule::Acts { fault, within, .. } => {
+            let claim = Claim { place, fault, from: FaultInstant::Effective, within: *within };
+            detection(spec, &claim, None, horizon, findings);
+            probes(&claim, std::iter::empty(), horizon, findings);
+        }
+        AutomationRule::Releases { fault, within, .. } => {
+            let claim = Claim { place, fault, from: FaultInstant::Reverted, within: *within };
+            let none = Claim { within: Duration::ZERO, ..claim };
+            detection(spec, &none, Some(*within), horizon, findings);
+            probes(&claim, std::iter::empty(), horizon, findings);
+        }
+        AutomationRule::StaysQuiet { .. }
+        | AutomationRule::ExactlyOnce { .. }
+        | AutomationRule::Only { .. }
+        | AutomationRule::Never { .. } => {}
+    }
 }
 
 /// Tells probes that look too seldom: those that give the claim its start, or its end.

@@ -3,6 +3,7 @@
 //! The same steps serve `check`, which drops the plan, so that both say the same. Each step goes on
 //! when an earlier one failed, as far as it can without repeating the same complaint.
 
+mod automation;
 mod expectations;
 mod families;
 mod faults;
@@ -70,6 +71,7 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
             load: load.as_ref(),
             timeline: &timeline,
             objectives: &objectives,
+            system: system.as_ref(),
         },
         findings,
     );
@@ -141,6 +143,7 @@ pub(crate) fn expectations_for(
         load: Some(&plan.load),
         timeline: &timeline,
         objectives: &objectives,
+        system: Some(&plan.system),
     };
     let stated = expectations::lower(claims, &around, findings);
     stated.into_iter().map(|(_, expectation)| expectation).collect()

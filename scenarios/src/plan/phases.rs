@@ -3,7 +3,7 @@
 use harness_core::plan::{FaultInstant, FaultPlan, Phases, RecoveryTo, SteadyPlan};
 use harness_core::units::Duration;
 
-use crate::ast::{Family, Spec};
+use crate::ast::{Family, RuleAst, Spec};
 use crate::codes;
 use crate::findings::{Finding, Findings};
 use crate::node::Spanned;
@@ -82,5 +82,14 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
         | Family::Degradation(_)
         | Family::Telemetry(_) => None,
     });
-    claims.fold(RECOVERY_UP_TO_MIN, Duration::max)
+    let rules = spec.claims.automation.iter().flat_map(|automation| &automation.rules);
+    let releases = rules.filter_map(|(_, rule)| match rule {
+        RuleAst::Releases { within, .. } => Some(within.value + RECOVERY_SPARE),
+        RuleAst::Acts { .. }
+        | RuleAst::StaysQuiet { .. }
+        | RuleAst::ExactlyOnce { .. }
+        | RuleAst::Only { .. }
+        | RuleAst::Never { .. } => None,
+    });
+    claims.chain(releases).fold(RECOVERY_UP_TO_MIN, Duration::max)
 }

@@ -43,6 +43,37 @@ impl Signals {
         self.plans.iter().any(|plan| matches!(plan.source, SourcePlan::Alerts {}))
     }
 
+    /// All records of actions.
+    pub(super) fn actions(&self) -> impl Iterator<Item = &SignalId> {
+        let records =
+            self.plans.iter().filter(|plan| matches!(plan.source, SourcePlan::Actions { .. }));
+        records.map(|plan| &plan.id)
+    }
+
+    /// Whether a name stands for a record of actions; tells when it does not.
+    pub(super) fn find_actions(&self, name: &Spanned<String>, findings: &mut Findings) -> bool {
+        if self.actions().any(|id| id.as_str() == name.value) {
+            return true;
+        }
+        let known = self.names.contains(&name.value);
+        if known && !self.plans.iter().any(|plan| plan.id.as_str() == name.value) {
+            return false;
+        }
+        let message = if known {
+            format!("`{}` does not record actions", name.value)
+        } else {
+            format!("there is no signal `{}`", name.value)
+        };
+        let hint = match did_you_mean(&name.value, self.actions().map(SignalId::as_str)) {
+            hint if hint.is_empty() => {
+                format!("declare it under `signals: {{{}: {{actions: {{}}}}}}`", name.value)
+            }
+            hint => hint,
+        };
+        findings.push(Finding::error(codes::UNKNOWN_REFERENCE, name.span, message).hint(hint));
+        false
+    }
+
     /// All probes.
     pub(super) fn probes(&self) -> impl Iterator<Item = SignalId> {
         let probes =

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::ast::{
-    DEGRADATION, DETECTION, ERROR_BUDGET, EXPECTATIONS_MAX, INVARIANT, LATENCY, PAGES, RECOVERY,
-    SLI, SLI_RATIO, SLO, SUCCESS_RATE, TELEMETRY,
+    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, CONFIDENCE, DEGRADATION, DETECTION, ERROR_BUDGET,
+    EXACTLY_ONCE, EXPECTATIONS_MAX, INVARIANT, LATENCY, NEVER, ONLY, PAGES, RECOVERY, RELEASES,
+    RULES, RULES_LATER, SLI, SLI_RATIO, SLO, STAYS_QUIET, SUCCESS_RATE, TELEMETRY,
 };
 
 use super::parts::{
@@ -195,4 +196,107 @@ pub(super) fn slos() -> Value {
         "description": "Objectives by name, whose error budgets are claimed about.",
         "additionalProperties": slo,
     })
+}
+
+pub(super) fn automation() -> Value {
+    let action = object(
+        &ACTION,
+        Shape {
+            properties: vec![
+                ("actor", text("Who does it; the automation's actor.")),
+                ("action", text("What, as the system calls it.")),
+            ],
+            required: &["action"],
+            later: &[],
+        },
+    );
+    let action = json!({"oneOf": [text("`open`, or `becomes open`."), action]});
+    let actions = json!({
+        "type": "object",
+        "description": "Names for what it can do; what the system knows needs none.",
+        "properties": {"from": text("The signal that records it.")},
+        "additionalProperties": action,
+    });
+    let confidence = optional(
+        &CONFIDENCE,
+        vec![
+            ("atLeast", ratio("In at least this share of incidents; 80%.")),
+            ("at", ratio("With this confidence; 95%.")),
+        ],
+    );
+    let automation = object(
+        &AUTOMATION,
+        Shape {
+            properties: vec![
+                ("id", name("Its name.")),
+                ("actor", text("Who acts, as the system calls it; the id.")),
+                ("actions", actions),
+                ("expect", rules()),
+                ("confidence", confidence),
+            ],
+            required: &["id", "expect"],
+            later: &[],
+        },
+    );
+    let mut all = list(&automation);
+    all["maxItems"] = json!(AUTOMATIONS_MAX);
+    all["description"] = json!("What reacts by itself, and what it must and must not do.");
+    all
+}
+
+fn rules() -> Value {
+    let rule =
+        |section, properties, required| object(section, Shape { properties, required, later: &[] });
+    let action = || ("action", text("What it does."));
+    let target = || ("target", text("On this instance; else on any."));
+    let within = |description| ("within", duration(description));
+    let acts = rule(
+        &ACTS,
+        vec![
+            action(),
+            ("after", text("`down.effective`; that of the first fault.")),
+            within("Within this time."),
+            target(),
+        ],
+        &["action", "within"],
+    );
+    let releases = rule(
+        &RELEASES,
+        vec![
+            action(),
+            ("after", text("`down.reverted`; that of the first fault.")),
+            within("Within this time."),
+        ],
+        &["action", "within"],
+    );
+    let once = rule(
+        &EXACTLY_ONCE,
+        vec![
+            action(),
+            ("per", json!({"const": "fault"})),
+            ("of", text("The fault; the first one.")),
+            target(),
+        ],
+        &["action"],
+    );
+    let arms = list(&text("In these arms; those without a fault."));
+    let quiet = rule(&STAYS_QUIET, vec![action(), ("arms", arms)], &[]);
+    let targets = list(&text("A service, or one instance of it."));
+    let only = rule(&ONLY, vec![("targets", targets)], &["targets"]);
+    let never = rule(&NEVER, vec![("actions", list(&text("What.")))], &["actions"]);
+    object(
+        &RULES,
+        Shape {
+            properties: vec![
+                ("acts", acts),
+                ("staysQuiet", quiet),
+                ("exactlyOnce", once),
+                ("releases", releases),
+                ("only", only),
+                ("never", never),
+            ],
+            required: &[],
+            later: &RULES_LATER,
+        },
+    )
 }

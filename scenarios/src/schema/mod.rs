@@ -21,7 +21,7 @@ pub fn schema(registry: &Registry) -> Value {
     let mut definitions = Map::new();
     let faults = sections::faults(registry, &mut definitions);
     parts::define_quantities(&mut definitions);
-    let spec = object(
+    let mut spec = object(
         &SPEC,
         Shape {
             properties: vec![
@@ -33,16 +33,18 @@ pub fn schema(registry: &Registry) -> Value {
                 ("phases", sections::phases()),
                 ("faults", faults),
                 ("expect", claims::expect()),
+                ("automation", claims::automation()),
                 ("slis", claims::slis()),
                 ("slos", claims::slos()),
                 ("safety", sections::safety()),
                 ("trials", sections::trials()),
                 ("report", sections::report()),
             ],
-            required: &["system", "load", "expect"],
-            later: &["automation"],
+            required: &["system", "load"],
+            later: &[],
         },
     );
+    spec["anyOf"] = json!([{"required": ["expect"]}, {"required": ["automation"]}]);
     let mut root = object(
         &DOCUMENT,
         Shape {

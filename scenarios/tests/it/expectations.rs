@@ -35,6 +35,23 @@ fn a_whole_scenario_gives_its_own() {
 }
 
 #[test]
+fn automation_and_objectives_may_stand_alone_too() {
+    let text = "slis: {all: {ratio: {}}}\nslos: {up: {sli: all, atLeast: 99%}}\n\
+                expect:\n  - errorBudget: {slo: up, takesAtMost: 1%}\n\
+                automation:\n  - {id: breaker, expect: {acts: {action: open, within: 2s}}}\n";
+    let read = read(text).unwrap();
+    let ids: Vec<&str> = read.iter().map(|expectation| expectation.id.as_str()).collect();
+    assert_eq!(ids, ["errorBudget", "breaker-acts"]);
+    let whole = scenarios::catalogue::find("breaker-automation").unwrap().text;
+    assert!(read_whole(whole) > 4);
+}
+
+/// How many expectations a whole scenario gives to another run.
+fn read_whole(text: &str) -> usize {
+    read(text).unwrap_or_else(|drawn| panic!("{drawn}")).len()
+}
+
+#[test]
 fn what_the_run_did_not_have_is_told() {
     for (text, words) in [
         ("expect:\n  - recovery: {to: mitigate, within: 2s, of: donw}\n", "did you mean `down`?"),

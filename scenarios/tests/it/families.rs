@@ -1,7 +1,8 @@
-//! The families that speak of an error budget, a degradation, telemetry: what they become.
+//! The families that speak of an error budget, a degradation, telemetry, automation: what they
+//! become.
 
-use harness_core::plan::{Against, Assertion, Plan};
-use harness_core::units::Ratio;
+use harness_core::plan::{Against, Assertion, AutomationRule, Expectation, Plan};
+use harness_core::units::{Duration, Ratio};
 
 use crate::world::plan_of;
 
@@ -81,4 +82,66 @@ fn a_claim_over_placebo_and_fault_together_is_proven_by_the_fault_trials() {
     let expect = "    - {successRate: {atLeast: 90%, arms: [fault, placebo]}}\n";
     let planned = plan("", expect);
     assert_eq!((placebo_trials(&planned), planned.trials.planned.len()), (5, 19));
+}
+
+/// The rule and the arms of one expectation on the breaker.
+fn rule<'a>(plan: &'a Plan, id: &str) -> (&'a AutomationRule, Vec<&'a str>) {
+    let found = plan.expectations.iter().find(|expectation| expectation.id.as_str() == id);
+    let Some(Expectation { assertion: Assertion::Automation { actor, rule }, arms, .. }) = found
+    else {
+        panic!("no automation `{id}`: {:?}", plan.expectations);
+    };
+    assert_eq!(actor, "breaker");
+    (rule, arms.iter().map(harness_core::ids::ArmName::as_str).collect())
+}
+
+fn automation(text: &str) -> Plan {
+    plan_of(&scenario(&format!("  automation:\n{text}"), ""), |_| {})
+        .unwrap_or_else(|drawn| panic!("{drawn}"))
+}
+
+#[test]
+fn automation_alone_is_a_claim() {
+    let planned = automation(
+        "    - id: breaker\n      actions: {trip: becomes open, reset: {action: close}}\n      \
+         confidence: {atLeast: 90%, at: 90%}\n      expect:\n        \
+         acts: {action: trip, after: down.effective, within: 1s, target: checkout-1}\n        \
+         staysQuiet: {}\n        \
+         exactlyOnce: {action: trip, per: fault, target: checkout-0}\n        \
+         releases: {action: reset, within: 5s}\n        only: {targets: [checkout]}\n        \
+         never: {actions: [half-open]}\n",
+    );
+    assert_eq!(planned.expectations.len(), 6);
+    for expectation in &planned.expectations {
+        assert_eq!(expectation.claim.in_at_least, percent("90%"));
+        assert_eq!(expectation.claim.confidence, percent("90%"));
+    }
+    let (acts, arms) = rule(&planned, "breaker-acts");
+    let target = Some("checkout-1".to_owned());
+    assert!(matches!(acts, AutomationRule::Acts { action, target: on, .. }
+        if action == "open" && *on == target));
+    assert_eq!(arms, ["fault"]);
+    let (quiet, arms) = rule(&planned, "breaker-stays-quiet");
+    assert_eq!((quiet, arms), (&AutomationRule::StaysQuiet { action: None }, vec!["placebo"]));
+    let (releases, _) = rule(&planned, "breaker-releases");
+    assert!(matches!(releases, AutomationRule::Releases { action, .. } if action == "close"));
+    let (only, arms) = rule(&planned, "breaker-only");
+    let targets = ["checkout-0", "checkout-1", "checkout-2"].map(str::to_owned).to_vec();
+    assert_eq!((only, arms), (&AutomationRule::Only { targets }, vec!["fault", "placebo"]));
+    let (never, _) = rule(&planned, "breaker-never");
+    assert_eq!(never, &AutomationRule::Never { actions: vec!["half-open".to_owned()] });
+    rule(&planned, "breaker-exactly-once");
+    // 90% with 90% confidence takes 22 clean trials, of placebo as well.
+    assert_eq!((placebo_trials(&planned), planned.trials.planned.len()), (22, 44));
+    assert!(planned.phases.recovery_up_to > Duration::from_secs(5));
+}
+
+#[test]
+fn only_what_is_claimed_of_the_placebo_takes_more_of_it() {
+    let acts = "    - {id: breaker, expect: {acts: {action: open, within: 1s}}}\n";
+    assert_eq!(placebo_trials(&automation(acts)), 5);
+    let quiet = "    - {id: breaker, expect: {staysQuiet: {action: open}}}\n";
+    assert_eq!(placebo_trials(&automation(quiet)), 14);
+    let never = "    - {id: breaker, expect: {never: {actions: [close]}}}\n";
+    assert_eq!(placebo_trials(&automation(never)), 5);
 }
