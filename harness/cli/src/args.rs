@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Undo(Undo),
     /// Stop a run that is under way; it reverts everything
     Abort(Abort),
+    /// Put an honest open-loop load on one URL and measure it
+    Load(Box<crate::commands::load::Load>),
     /// The built-in lab: a miniature shop of real local processes
     Lab(Lab),
     /// Print the JSON Schema of scenarios, for editors

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod basics;
+mod finish;
 mod hostile;
 mod secure;
 mod stall;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration as StdDuration, Instant};
 
@@ -57,10 +57,11 @@ impl SampleSink for Kept {
     }
 }
 
-/// A stop that the test pulls.
+/// A stop that the test pulls, or with which it lets the load finish.
 #[derive(Default)]
 pub(crate) struct TestStop {
-    pulled: std::sync::atomic::AtomicBool,
+    pulled: AtomicBool,
+    finishing: AtomicBool,
     notify: Notify,
 }
 
@@ -68,6 +69,24 @@ impl TestStop {
     pub(crate) fn pull(&self) {
         self.pulled.store(true, Ordering::SeqCst);
         self.notify.notify_waiters();
+    }
+
+    pub(crate) fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
+        self.notify.notify_waiters();
+    }
+
+    /// Waits until one of the two that makes `is_reached` true.
+    async fn reached(&self, is_reached: impl Fn() -> bool) {
+        loop {
+            // Registered before the look, so that no call in between is missed.
+            let mut notified = std::pin::pin!(self.notify.notified());
+            notified.as_mut().enable();
+            if is_reached() {
+                return;
+            }
+            notified.await;
+        }
     }
 }
 
@@ -77,12 +96,15 @@ impl Stop for TestStop {
     }
 
     fn stopped(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let notified = self.notify.notified();
-            if !self.is_stopped() {
-                notified.await;
-            }
-        })
+        Box::pin(self.reached(|| self.is_stopped()))
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.is_stopped() || self.finishing.load(Ordering::SeqCst)
+    }
+
+    fn finishing(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.reached(|| self.is_finishing()))
     }
 }
 

@@ -7,6 +7,7 @@ mod doctor;
 mod init;
 mod judge;
 mod lab;
+pub(crate) mod load;
 mod plan;
 mod replay;
 mod report;
@@ -43,6 +44,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Runs(arguments) => runs::run(global, &arguments),
         Command::Undo(arguments) => undo::run(global, &arguments),
         Command::Abort(arguments) => abort::run(global, &arguments),
+        Command::Load(arguments) => load::run(global, &arguments),
         Command::Lab(arguments) => lab::run(&arguments, style),
         Command::Schema => Ok(schema::run()),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),

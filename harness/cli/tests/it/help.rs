@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "",
     "init",
     "validate",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 15] = [
     "runs",
     "undo",
     "abort",
+    "load",
     "lab",
     "schema",
     "completions",

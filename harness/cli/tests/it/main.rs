@@ -10,5 +10,6 @@ mod catalogue;
 mod commands;
 mod help;
 mod killed;
+mod load;
 mod stalled;
 mod support;
