@@ -238,8 +238,10 @@ impl Pacer {
             // A full channel loses a pause's length; its windows stay marked.
             drop(self.reports.try_send(Report::Pause(from, to)));
         }
+        // Windows end with the load, which may have been told to finish.
+        let passed_ns = next_due_ns.min(now_ns).min(self.until_ns);
         while let Ok(permit) = self.reports.try_reserve() {
-            match self.desk.closed_window(next_due_ns.min(now_ns)) {
+            match self.desk.closed_window(passed_ns) {
                 Some((index, part)) => permit.send(Report::Window(index, part)),
                 None => break,
             }
