@@ -19,8 +19,9 @@ use crate::recorder::{Ending, Recorder, WINDOW_NS, WindowPart};
 use crate::timer::{Idleness, Timeline};
 
 /// A worker that did nothing for longer than this, although it looks around every
-/// [`BEAT_NS`], stood still.
-pub(crate) const PAUSE_NS_MIN: u64 = 50_000_000;
+/// [`BEAT_NS`], stood still. The same bound as the harness's own standstills; shorter ones show as
+/// send lag, which has its own bound.
+pub(crate) const PAUSE_NS_MIN: u64 = 100_000_000;
 /// How often a worker looks around.
 pub(crate) const BEAT_NS: u64 = 10_000_000;
 
