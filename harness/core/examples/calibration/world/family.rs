@@ -1,0 +1,289 @@
+//! The laws, one or more per assertion family: what is asserted, and the exact chance that a trial
+//! meets it at a given level of the system (a higher level is a better system).
+
+use harness_core::ids::RequestKind;
+use harness_core::plan::{
+    Against, Assertion, AutomationRule, Bound, FaultInstant, Phase, RecoveryTo, WindowRange,
+};
+use harness_core::units::{Duration, Quantile, Ratio};
+
+use super::plan::{FAULT_ARM, KINDS, PLACEBO_ARM, PROBE, fault, ms};
+use super::truth::{
+    at_least, beta_binomial_at_least, beta_shapes, level, logistic, mean_over_normal, normal,
+};
+
+/// Requests of one kind in the fault phase, and how many of them 95 % are.
+const REQUESTS: u32 = 220;
+pub(super) const GOOD_LEAST: u32 = 209;
+/// How many of them 99 % are.
+const FAST_LEAST: u64 = 218;
+/// Observations that are due in the fault phase, and how many of them 90 % are.
+pub(super) const DUE: u32 = 55;
+const ARRIVED_LEAST: u64 = 50;
+/// Intraclass correlation of requests under the beta-binomial laws: a design effect of 23.
+pub(super) const CORRELATION: f64 = 0.1;
+/// Standard deviation of the trials' own log odds.
+pub(super) const LOGIT_SPREAD: f64 = 1.2;
+/// Standard deviations of the log of latency between trials and within one.
+pub(super) const LATENCY_BETWEEN: f64 = 0.4;
+pub(super) const LATENCY_WITHIN: f64 = 0.6;
+/// The exponent of the heavy tail of latencies: its variance is infinite.
+pub(super) const LATENCY_TAIL: f64 = 1.5;
+/// A threshold at the edge of a bucket of the latency histogram, in us.
+pub(super) const LATENCY_MAX_US: u64 = 800_255;
+/// Standard deviation of the log of times of recovery and detection.
+pub(super) const TIME_SPREAD: f64 = 1.0;
+/// The share of trials in which a page comes twice.
+pub(super) const PAGED_TWICE: f64 = 0.02;
+/// The exponent of the tail of reaction times; their mean is near infinite.
+pub(super) const REACTION_TAIL: f64 = 1.2;
+/// Left-skewed worsening: a constant minus this times a lognormal variable of that spread.
+pub(super) const WORSENING_SCALE: f64 = 0.3;
+pub(super) const WORSENING_SPREAD: f64 = 0.8;
+/// Standard deviation of the log of a change, in a fault trial and in a placebo trial.
+pub(super) const CHANGE_SPREAD: f64 = 0.1;
+/// The bounds of times, in ms.
+pub(super) const WITHIN_MS: u64 = 1000;
+pub(super) const MITIGATE_MS: u64 = 500;
+
+/// A law of trials with its assertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    SuccessRate,
+    SuccessRateShared,
+    Latency,
+    LatencyTail,
+    Restore,
+    RestoreAborted,
+    Mitigate,
+    Detection,
+    Quiet,
+    Invariant,
+    ErrorBudget,
+    Degradation,
+    DegradationDrift,
+    Acts,
+    StaysQuiet,
+    ExactlyOnce,
+    Never,
+    Telemetry,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 18] = [
+        Self::SuccessRate,
+        Self::SuccessRateShared,
+        Self::Latency,
+        Self::LatencyTail,
+        Self::Restore,
+        Self::RestoreAborted,
+        Self::Mitigate,
+        Self::Detection,
+        Self::Quiet,
+        Self::Invariant,
+        Self::ErrorBudget,
+        Self::Degradation,
+        Self::DegradationDrift,
+        Self::Acts,
+        Self::StaysQuiet,
+        Self::ExactlyOnce,
+        Self::Never,
+        Self::Telemetry,
+    ];
+
+    /// The family and the law, in words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::SuccessRate => "success rate: beta-binomial requests, ICC 0.1",
+            Self::SuccessRateShared => "success rate: log odds vary by trial, sd 1.2",
+            Self::Latency => "latency p99: lognormal, levels vary by trial",
+            Self::LatencyTail => "latency p99: Pareto tail 1.5, levels vary by trial",
+            Self::Restore => "restore: lognormal, seen per window, censored at 2.4 s",
+            Self::RestoreAborted => "restore: long ones mostly aborted",
+            Self::Mitigate => "mitigate: lognormal, seen per window, censored at the revert",
+            Self::Detection => "detection: lognormal, censored; 2 % page twice",
+            Self::Quiet => "quiet alert (placebo)",
+            Self::Invariant => "invariant: some ids lost",
+            Self::ErrorBudget => "error budget: beta-binomial requests, ICC 0.1",
+            Self::Degradation => "degradation against baseline: left-skewed",
+            Self::DegradationDrift => "degradation against placebo: everything drifts by -10 %",
+            Self::Acts => "automation acts: Pareto tail 1.2, censored",
+            Self::StaysQuiet => "automation stays quiet (placebo)",
+            Self::ExactlyOnce => "automation acts exactly once",
+            Self::Never => "automation never acts so",
+            Self::Telemetry => "telemetry: gaps vary by trial",
+        }
+    }
+
+    /// The arm that it is judged over.
+    pub(super) const fn arm(self) -> &'static str {
+        match self {
+            Self::Quiet | Self::StaysQuiet => PLACEBO_ARM,
+            _ => FAULT_ARM,
+        }
+    }
+
+    /// Whether each fault trial needs a placebo trial beside it.
+    pub(super) const fn is_paired(self) -> bool {
+        matches!(self, Self::DegradationDrift)
+    }
+
+    /// Whether what is observed tells the condition exactly, so that the exact power is reached:
+    /// times that are only known to lie within a window of samples lose a little.
+    pub(crate) const fn is_sharp(self) -> bool {
+        !matches!(
+            self,
+            Self::Restore
+                | Self::RestoreAborted
+                | Self::Mitigate
+                | Self::Degradation
+                | Self::DegradationDrift
+        )
+    }
+
+    /// The most power that is lost where times are only known to lie within a window of samples.
+    pub(super) const fn power_loss_max(self) -> f64 {
+        if self.is_sharp() { 0.0 } else { 0.2 }
+    }
+
+    /// Whether a trial needs no windows of samples: it can be judged after every trial.
+    pub(super) const fn is_light(self) -> bool {
+        matches!(
+            self,
+            Self::Detection
+                | Self::Quiet
+                | Self::Invariant
+                | Self::Acts
+                | Self::StaysQuiet
+                | Self::ExactlyOnce
+                | Self::Never
+                | Self::Telemetry
+        )
+    }
+
+    /// The level at which a trial meets the assertion with this chance; without end for 1.
+    pub(super) fn level(self, truth: f64) -> f64 {
+        if truth >= 1.0 { f64::INFINITY } else { level(truth, |level| self.chance(level)) }
+    }
+
+    /// The chance that a trial of this level meets the assertion.
+    fn chance(self, level: f64) -> f64 {
+        let least = u64::from(GOOD_LEAST);
+        let binomial = |chance: f64| at_least(least, u64::from(REQUESTS), chance);
+        let margin = ln_margin();
+        let time = |most_ms: u64| normal((level + (most_ms as f64 / 1e3).ln()) / TIME_SPREAD);
+        match self {
+            Self::SuccessRate | Self::ErrorBudget => {
+                let shapes = beta_shapes(logistic(level), CORRELATION);
+                beta_binomial_at_least(GOOD_LEAST, REQUESTS, shapes)
+            }
+            Self::SuccessRateShared => {
+                mean_over_normal(|z| binomial(logistic(level - LOGIT_SPREAD * z)))
+            }
+            Self::Latency | Self::LatencyTail => mean_over_normal(|z| {
+                at_least(FAST_LEAST, u64::from(REQUESTS), self.fast_chance(level, z))
+            }),
+            Self::Restore | Self::RestoreAborted => time(WITHIN_MS),
+            Self::Mitigate => time(MITIGATE_MS),
+            Self::Detection => (1.0 - PAGED_TWICE) * time(WITHIN_MS),
+            Self::Quiet | Self::Invariant | Self::StaysQuiet | Self::ExactlyOnce | Self::Never => {
+                normal(level)
+            }
+            Self::Degradation => {
+                let room = (-level - margin) / WORSENING_SCALE;
+                if room <= 0.0 { 1.0 } else { 1.0 - normal(room.ln() / WORSENING_SPREAD) }
+            }
+            Self::DegradationDrift => {
+                normal((level + margin) / (CHANGE_SPREAD * std::f64::consts::SQRT_2))
+            }
+            Self::Acts => 1.0 - (1.0_f64).min((-level * REACTION_TAIL).exp()),
+            Self::Telemetry => mean_over_normal(|z| {
+                at_least(ARRIVED_LEAST, u64::from(DUE), logistic(level - LOGIT_SPREAD * z))
+            }),
+        }
+    }
+
+    /// The chance that a request is fast enough in a trial of this level and own deviation.
+    fn fast_chance(self, level: f64, z: f64) -> f64 {
+        // Whole microseconds: what is under one more is not above the threshold.
+        let room = ((LATENCY_MAX_US + 1) as f64 / 1e6).ln() + level - LATENCY_BETWEEN * z;
+        match self {
+            Self::LatencyTail => 1.0 - (1.0_f64).min((-LATENCY_TAIL * room).exp()),
+            _ => normal(room / LATENCY_WITHIN),
+        }
+    }
+
+    /// What is asserted of a trial.
+    pub(super) fn assertion(self) -> Assertion {
+        let during = || WindowRange::phases("fault", Phase::Fault, Phase::Fault);
+        let kind = |place: usize| Some(RequestKind::new(KINDS[place]));
+        let automation = |rule| Assertion::Automation { actor: "breaker".to_owned(), rule };
+        let action = "open".to_owned();
+        let within = ms(WITHIN_MS);
+        let recovery = |to, from, within| Assertion::Recovery { to, fault: fault(), from, within };
+        match self {
+            Self::SuccessRate | Self::SuccessRateShared => {
+                let bound = Bound::AtLeast(Ratio::from_percent(95));
+                Assertion::SuccessRate { of: kind(0), bound, during: during() }
+            }
+            Self::Latency | Self::LatencyTail => Assertion::Latency {
+                of: kind(1),
+                quantile: Quantile::P99,
+                at_most: Duration::from_micros(LATENCY_MAX_US),
+                during: during(),
+            },
+            Self::Restore | Self::RestoreAborted => {
+                recovery(RecoveryTo::Restore, FaultInstant::Reverted, within)
+            }
+            Self::Mitigate => {
+                recovery(RecoveryTo::Mitigate, FaultInstant::Effective, ms(MITIGATE_MS))
+            }
+            Self::Detection => Assertion::Detection {
+                alert: "Burn".to_owned(),
+                fault: fault(),
+                within,
+                pages_exactly: Some(1),
+                resolves_within: None,
+            },
+            Self::Quiet => Assertion::Quiet { alert: "Burn".to_owned() },
+            Self::Invariant => Assertion::Invariant { none_lost: true, none_twice: true },
+            // 11 bad requests of 20 a window are 0.055 s of the 2592 s that 99.9 % leave.
+            Self::ErrorBudget => Assertion::ErrorBudget {
+                of: kind(0),
+                objective: Ratio::from_billionths(999_000_000),
+                period: Duration::from_secs(30 * 86_400),
+                takes_at_most: Ratio::from_billionths(22_000),
+                during: during(),
+            },
+            Self::Degradation | Self::DegradationDrift => Assertion::Degradation {
+                of: kind(1),
+                quantile: Quantile::P50,
+                against: if self.is_paired() { Against::Placebo } else { Against::Baseline },
+                by_at_most: Ratio::from_percent(20),
+                during: during(),
+            },
+            Self::Acts => {
+                let (target, fault) = (Some("payments".to_owned()), fault());
+                automation(AutomationRule::Acts { action, target, fault, within })
+            }
+            Self::StaysQuiet => automation(AutomationRule::StaysQuiet { action: Some(action) }),
+            Self::ExactlyOnce => {
+                automation(AutomationRule::ExactlyOnce { action, target: None, fault: fault() })
+            }
+            Self::Never => {
+                automation(AutomationRule::Never { actions: vec!["restart".to_owned()] })
+            }
+            Self::Telemetry => Assertion::Telemetry {
+                signal: PROBE.into(),
+                share_at_least: Ratio::from_percent(90),
+                gap_at_most: None,
+                during: during(),
+            },
+        }
+    }
+}
+
+/// The largest accepted log of a ratio of latencies.
+fn ln_margin() -> f64 {
+    1.2_f64.ln()
+}
