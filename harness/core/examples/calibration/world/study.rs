@@ -150,7 +150,8 @@ impl Study {
             let z = self.shared.sqrt() * common + (1.0 - self.shared).sqrt() * own;
             paint(law.family, &mut trial, law.level(number), z, draws);
         }
-        let [is_excluded, is_ambiguous] = [(); 2].map(|()| draws.chance(self.invalid));
+        let is_excluded = draws.chance(self.invalid);
+        let is_ambiguous = !is_excluded && draws.chance(self.invalid);
         if is_excluded {
             trial.invalid(InvalidReason::NotSteady, true);
         } else if is_ambiguous {
