@@ -233,7 +233,10 @@ fn acts(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
 
 fn stays_quiet(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
     let action = fields.text("action", findings);
-    let arms = fields.node("arms", findings).map(|node| texts(node, "arms", findings));
+    let arms = match fields.entry("arms") {
+        None => None,
+        Some(_) => Some(some(fields, "arms", findings)?),
+    };
     Some(RuleAst::StaysQuiet { action, arms })
 }
 

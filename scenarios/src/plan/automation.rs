@@ -301,17 +301,15 @@ impl Automation<'_> {
     ) -> Option<Option<String>> {
         let Some(said) = said else { return Some(None) };
         let mut found = self.instances(said, findings)?;
-        match (found.pop(), found.is_empty()) {
-            (Some(only), true) => Some(Some(only)),
-            (_, _) => {
-                let message = format!("`{}` has several instances", said.value);
-                findings.push(
-                    Finding::error(codes::UNKNOWN_TARGET, said.span, message)
-                        .hint(format!("name one of them: `{}-0`", said.value)),
-                );
-                None
-            }
+        if found.len() == 1 {
+            return Some(found.pop());
         }
+        let message = format!("`{}` has several instances", said.value);
+        findings.push(
+            Finding::error(codes::UNKNOWN_TARGET, said.span, message)
+                .hint(format!("name one of them: `{}-0`", said.value)),
+        );
+        None
     }
 
     fn targets(&self, said: &[Spanned<String>], findings: &mut Findings) -> Option<Vec<String>> {
