@@ -12,6 +12,7 @@ use stats::sequential::{
 };
 use stats::validity::{decide_with_excluded, invalid_share};
 
+use super::resemblance::Resemblance;
 use crate::plan::{Assertion, AutomationRule, Claim, Expectation, Plan, StopRule, TrialMode};
 use crate::verdict::{Outcome, TrialState};
 
@@ -34,6 +35,8 @@ pub(super) struct Concluded {
     pub(super) spared: bool,
     /// Something happened that must never happen.
     pub(super) violated: bool,
+    /// The trials resemble the ones before them; only asked for a verdict.
+    pub(super) resemblance: Option<Resemblance>,
 }
 
 /// How it was concluded.
@@ -198,6 +201,7 @@ fn fixed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concl
         too_many_invalid: too_many(plan, tally, excluded),
         spared: false,
         violated: false,
+        resemblance: None,
     }
 }
 
@@ -225,6 +229,7 @@ fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> 
         too_many_invalid,
         spared: false,
         violated: false,
+        resemblance: None,
     }
 }
 
@@ -253,5 +258,6 @@ fn observed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Co
         too_many_invalid,
         spared: false,
         violated: false,
+        resemblance: None,
     }
 }

@@ -13,6 +13,7 @@ mod detection;
 mod invariant;
 mod phrase;
 mod recovery;
+mod resemblance;
 mod samples;
 mod sentence;
 mod slo;
@@ -23,4 +24,4 @@ mod verdict;
 mod words;
 
 pub use stop::{StopDecision, may_stop};
-pub use verdict::{judge, judge_with};
+pub use verdict::{judge, judge_with, outcomes_by_states};

@@ -8,6 +8,7 @@ use stats::sequential::Progress;
 use super::case::Value;
 use super::conclusion::{Concluded, Method, share_of};
 use super::phrase::{Phrase, Unit};
+use super::resemblance::Resemblance;
 use super::words::{self, Round};
 use crate::plan::{Claim, Expectation, Plan};
 use crate::verdict::Outcome;
@@ -92,7 +93,23 @@ pub(super) fn because(subject: &Subject<'_>) -> String {
         return format!("{counted}; in {bad} it happened, and once is enough to fail");
     }
     let invalid = too_many(subject).unwrap_or_default();
-    format!("{counted}{untold}; {shown}{invalid}")
+    let alike = resemblance(subject).unwrap_or_default();
+    format!("{counted}{untold}; {shown}{invalid}{alike}")
+}
+
+/// That trials resemble the ones before them, and what lay between them.
+fn resemblance(subject: &Subject<'_>) -> Option<String> {
+    let Resemblance { p, forbids } = subject.concluded.resemblance?;
+    let hold = subject.plan.steady.hold;
+    let so = if forbids {
+        "so they are no independent cases and nothing passes"
+    } else {
+        "which may be chance, or something that carries over"
+    };
+    Some(format!(
+        "; trials resemble the ones before them (lag-1 permutation test, p = {p:.4}), {so}; each \
+         began once the steady state had held for {hold}"
+    ))
 }
 
 fn inferred(subject: &Subject<'_>) -> String {
@@ -143,6 +160,11 @@ pub(super) fn change(subject: &Subject<'_>) -> String {
     if *too_many_invalid && *outcome == Outcome::Inconclusive {
         let most = subject.plan.trials.invalid_at_most;
         return format!("at most {most} invalid trials would let it be concluded");
+    }
+    if subject.concluded.resemblance.is_some_and(|found| found.forbids) {
+        return "trials that carry nothing over into the next would let it pass: a longer \
+                `steadyState` hold, or a reset of what they leave behind"
+            .to_owned();
     }
     match (method, outcome) {
         (Method::Observed, Outcome::Pass) => {

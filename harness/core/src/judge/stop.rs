@@ -1,5 +1,5 @@
 //! Whether a run may stop before its planned trials are done. Reads the same conclusions as the
-//! verdict: what is decided here cannot be judged otherwise afterwards.
+//! verdict: no pass or failure that is decided here is turned into the other afterwards.
 
 use stats::sequential::Progress;
 
@@ -23,7 +23,9 @@ pub enum StopDecision {
 
 /// Asked between two trials of a plan with [`StopRule::Sequential`](crate::plan::StopRule): stops
 /// when all expectations passed, when one failed, or when one can no longer pass. Plans with fixed
-/// or observed trials always go on.
+/// or observed trials always go on. Whether trials resemble each other is not asked here: a look at
+/// it after every trial would find it by chance, so a run may stop at a pass that the verdict then
+/// takes away.
 pub fn may_stop(plan: &Plan, evidence: &Evidence) -> StopDecision {
     let concluded = conclude(plan, &states(&look(plan, evidence)));
     let named = || plan.expectations.iter().map(|expectation| &expectation.id).zip(&concluded);

@@ -3,6 +3,7 @@
 use super::case::{Case, Found, Value};
 use super::conclusion::{Concluded, Method, conclude};
 use super::phrase::{Measure, phrase};
+use super::resemblance;
 use super::sentence::{self, Subject};
 use crate::event::Invalid;
 use crate::evidence::{Evidence, TrialEvidence};
@@ -16,7 +17,14 @@ use crate::verdict::{
 /// Judges a run, finished or not.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
     let looks = look(plan, evidence);
-    let concluded = conclude(plan, &states(&looks));
+    let concluded: Vec<Concluded> = conclude(plan, &states(&looks))
+        .into_iter()
+        .zip(&looks)
+        .map(|(concluded, look)| {
+            let found: Vec<&Found> = look.iter().map(|(found, _)| found).collect();
+            resemblance::check(concluded, &found, plan.seed)
+        })
+        .collect();
     let judgements: Vec<Judgement> = plan
         .expectations
         .iter()
@@ -62,6 +70,15 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
 /// of the plan so changed.
 pub fn judge_with(plan: &Plan, expectations: Vec<Expectation>, evidence: &Evidence) -> Verdict {
     judge(&Plan { expectations, ..plan.clone() }, evidence)
+}
+
+/// The outcome of each expectation by the states of its trials alone, before it is asked whether
+/// they resemble the ones before them. In fixed designs the order of trials does not matter to it,
+/// and no trial that turns bad, or cannot be told, ever improves it. [`judge`] differs from it only
+/// where it takes a pass away.
+pub fn outcomes_by_states(plan: &Plan, evidence: &Evidence) -> Vec<Outcome> {
+    let concluded = conclude(plan, &states(&look(plan, evidence)));
+    concluded.into_iter().map(|concluded| concluded.outcome).collect()
 }
 
 /// What each trial says about each expectation, by expectation and in the order of the run.
@@ -240,19 +257,22 @@ fn because(
         EndOfRun::Completed => {}
     }
     let of = |wanted| judgements.iter().filter(move |judgement| judgement.outcome == wanted);
-    let first = |wanted, what: &str| {
+    let first = |wanted, what: &str, others: &str| {
         let Some(judgement) = of(wanted).next() else { return String::new() };
         let more = match of(wanted).count() {
             1 => String::new(),
-            count => format!(", and {} more {what}", count - 1),
+            count => format!(", {others} {} more", count - 1),
         };
         format!("{} {what}{more}: {}", judgement.id, judgement.because)
     };
     match (outcome, judgements) {
         (_, []) => "the plan expects nothing, so nothing was judged".to_owned(),
-        (Outcome::Fail, _) => first(Outcome::Fail, "failed"),
+        (Outcome::Fail, _) => first(Outcome::Fail, "failed", "and so did"),
         (Outcome::Inconclusive, _) => {
-            format!("nothing failed, but {}", first(Outcome::Inconclusive, "is not settled"))
+            format!(
+                "nothing failed, but {}",
+                first(Outcome::Inconclusive, "is not settled", "nor are")
+            )
         }
         (Outcome::Pass, [only]) => format!("{} passed: {}", only.id, only.because),
         (Outcome::Pass, all) => {

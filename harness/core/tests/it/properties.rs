@@ -1,6 +1,11 @@
 //! What must hold for all runs: worse evidence never gives a better verdict.
+//!
+//! The laws are those of the decision by states. Above it the judge also asks whether trials
+//! resemble the ones before them; that check looks at their order, so the laws do not bind it, but
+//! it must never do more than take a pass away.
 
 use harness_core::event::InvalidReason;
+use harness_core::judge::outcomes_by_states;
 use harness_core::plan::{Assertion, FaultInstant, Plan, RecoveryTo, StopRule};
 use harness_core::units::Ratio;
 use harness_core::verdict::Outcome;
@@ -46,7 +51,13 @@ fn lenient(count: usize, stop: StopRule) -> Plan {
 }
 
 fn outcome(plan: &Plan, kinds: &[Kind]) -> Outcome {
-    verdict(plan, (0..).zip(kinds).map(|(index, kind)| trial(index, *kind))).outcome
+    by_states(plan, (0..).zip(kinds).map(|(index, kind)| trial(index, *kind)).collect())
+}
+
+/// The worst outcome of the decision by states.
+fn by_states(plan: &Plan, trials: Vec<Trial>) -> Outcome {
+    let outcomes = outcomes_by_states(plan, &run(trials));
+    outcomes.into_iter().max().unwrap()
 }
 
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {
@@ -127,7 +138,20 @@ proptest! {
             let place = place.index(torn.len());
             torn[place] = torn[place].clone().gap(first * 100, (first + count) * 100);
         }
-        let before = verdict(&plan, whole).outcome;
-        prop_assert!(before == Outcome::Pass || verdict(&plan, torn).outcome != Outcome::Pass);
+        let before = by_states(&plan, whole);
+        prop_assert!(before == Outcome::Pass || by_states(&plan, torn) != Outcome::Pass);
+    }
+
+    #[test]
+    fn the_verdict_only_takes_passes_away(kinds in kinds(), stop in stops()) {
+        let plan = lenient(kinds.len(), stop);
+        let trials: Vec<Trial> =
+            (0..).zip(&kinds).map(|(index, kind)| trial(index, *kind)).collect();
+        let states = outcomes_by_states(&plan, &run(trials.clone()));
+        for (judgement, by_states) in verdict(&plan, trials).judgements.iter().zip(states) {
+            let taken = (by_states, judgement.outcome) == (Outcome::Pass, Outcome::Inconclusive);
+            let said = judgement.because.contains("resemble the ones before them");
+            prop_assert!(judgement.outcome == by_states || (taken && said));
+        }
     }
 }
