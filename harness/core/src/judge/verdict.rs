@@ -257,22 +257,19 @@ fn because(
         EndOfRun::Completed => {}
     }
     let of = |wanted| judgements.iter().filter(move |judgement| judgement.outcome == wanted);
-    let first = |wanted, what: &str, others: &str| {
+    let first = |wanted, what: &str| {
         let Some(judgement) = of(wanted).next() else { return String::new() };
         let more = match of(wanted).count() {
             1 => String::new(),
-            count => format!(", {others} {} more", count - 1),
+            count => format!(", and {} more with it", count - 1),
         };
         format!("{} {what}{more}: {}", judgement.id, judgement.because)
     };
     match (outcome, judgements) {
         (_, []) => "the plan expects nothing, so nothing was judged".to_owned(),
-        (Outcome::Fail, _) => first(Outcome::Fail, "failed", "and so did"),
+        (Outcome::Fail, _) => first(Outcome::Fail, "failed"),
         (Outcome::Inconclusive, _) => {
-            format!(
-                "nothing failed, but {}",
-                first(Outcome::Inconclusive, "is not settled", "nor are")
-            )
+            format!("nothing failed, but {}", first(Outcome::Inconclusive, "is not settled"))
         }
         (Outcome::Pass, [only]) => format!("{} passed: {}", only.id, only.because),
         (Outcome::Pass, all) => {

@@ -86,7 +86,6 @@ fn load_plan() -> LoadPlan {
 }
 
 /// A plan that runs `count` fault trials and five placebo trials.
-#[expect(clippy::too_many_lines, reason = "a plan written out")]
 pub(crate) fn plan(count: u32, assertions: Vec<(&str, Assertion)>) -> Plan {
     let claim = Claim { in_at_least: Ratio::from_percent(80), confidence: Ratio::from_percent(95) };
     let expectation = |(id, assertion): (&str, Assertion)| Expectation {
