@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Run a scenario and judge it
     Run(Run),
+    /// Run placebo trials only: what the expectations show when nothing is wrong
+    Calibrate(crate::commands::Calibrate),
     /// Judge a stored run again, also with other expectations
     Judge(Judge),
     /// Feed a run's journal to a new conductor; it must decide the same
@@ -381,7 +383,7 @@ pub(crate) struct AgentWatchdog {
     pub(crate) harness: HarnessProcess,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),

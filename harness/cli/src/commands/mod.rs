@@ -2,6 +2,7 @@
 
 mod abort;
 mod agent;
+mod calibrate;
 mod completions;
 mod doctor;
 mod init;
@@ -17,6 +18,7 @@ mod schema;
 mod undo;
 mod validate;
 
+pub(crate) use calibrate::Calibrate;
 pub(crate) use lab::program;
 
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Validate(arguments) => validate::run(global, &arguments),
         Command::Plan(arguments) => plan::run(global, &arguments),
         Command::Run(arguments) => run::run(global, &arguments),
+        Command::Calibrate(arguments) => calibrate::run(global, &arguments),
         Command::Judge(arguments) => judge::run(global, &arguments),
         Command::Replay(arguments) => replay::run(global, &arguments),
         Command::Report(arguments) => report::run(global, &arguments),

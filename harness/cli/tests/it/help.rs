@@ -2,12 +2,13 @@
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "",
     "init",
     "validate",
     "plan",
     "run",
+    "calibrate",
     "judge",
     "replay",
     "report",

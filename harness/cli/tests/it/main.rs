@@ -6,6 +6,7 @@
     reason = "a test may panic, and looks at the command with a clock of its own"
 )]
 
+mod calibrate;
 mod catalogue;
 mod commands;
 mod help;

@@ -3,7 +3,7 @@
 mod referee;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::watchdog::HarnessProcess;
@@ -34,18 +34,38 @@ const INTERRUPTS_MAX: usize = 8;
 
 pub(crate) fn run(global: &Global, arguments: &args::Run) -> Result<u8, Failure> {
     let plan = scenario::plan(&arguments.scenario, global.color)?;
+    let how = How { lab: arguments.lab.as_deref(), mode: mode(arguments) };
+    carry_out(global, plan, how, |run, summary| conclude(global, arguments, run, &summary))
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How<'a> {
+    /// On the running lab of this state directory; else on one of its own.
+    pub(crate) lab: Option<&'a Path>,
+    /// What is shown meanwhile.
+    pub(crate) mode: Mode,
+}
+
+/// Carries out a plan, and concludes while the run is still locked.
+pub(crate) fn carry_out(
+    global: &Global,
+    plan: Plan,
+    how: How<'_>,
+    conclude: impl FnOnce(RunDir, RunSummary) -> Result<u8, Failure>,
+) -> Result<u8, Failure> {
     review(&plan)?;
     let store = RunStore::new(&global.runs);
     refuse_unpaid(&store)?;
-    let origin = origin(arguments, &plan)?;
+    let origin = origin(how.lab, &plan)?;
 
     let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
     let (run, _lock) = store
         .create(&plan, clock.wall())
         .map_err(|error| Failure::could_not("make the run's directory", &error))?;
     let _system = lock_system(&origin, &run)?;
-    let progress = Arc::new(Progress::new(mode(arguments), Style::stderr(global.color), &plan));
-    if !arguments.json && !arguments.quiet {
+    let progress = Arc::new(Progress::new(how.mode, Style::stderr(global.color), &plan));
+    if matches!(how.mode, Mode::Live | Mode::Plain) {
         output::tell(&format!("run {} in {}", run.id(), stored::short(run.path())));
     }
 
@@ -53,7 +73,7 @@ pub(crate) fn run(global: &Global, arguments: &args::Run) -> Result<u8, Failure>
     let plan = Arc::new(plan);
     let done = drive(&plan, &run, ports, &progress);
     progress.finish();
-    conclude(global, arguments, run, done)
+    conclude(run, done?)
 }
 
 /// Runs the engine on a runtime of its own.
@@ -129,9 +149,8 @@ fn conclude(
     global: &Global,
     arguments: &args::Run,
     run: RunDir,
-    done: Result<RunSummary, Failure>,
+    summary: &RunSummary,
 ) -> Result<u8, Failure> {
-    let summary = done?;
     let stored = Stored::read(run)?;
     let verdict = stored.verdict();
     stored.write_derived(&verdict)?;
@@ -148,8 +167,14 @@ fn conclude(
     } else {
         output::say(&stored.text(&stored.plan, &verdict, style));
     }
+    settled(summary, &stored)?;
+    Ok(verdict.exit_code)
+}
+
+/// Whether everything was put back.
+pub(crate) fn settled(summary: &RunSummary, stored: &Stored) -> Result<(), Failure> {
     if summary.owed.is_empty() {
-        return Ok(verdict.exit_code);
+        return Ok(());
     }
     Err(Failure::leftovers(format!("not put back: {}", summary.owed.join(", ")))
         .hint(format!("`gameday undo {}` tries again and proves it", stored.run.id())))
@@ -178,8 +203,8 @@ fn refuse_unpaid(store: &RunStore) -> Result<(), Failure> {
         .hint(format!("`gameday undo {}` puts it back and proves it", first.run.id())))
 }
 
-fn origin(arguments: &args::Run, plan: &Plan) -> Result<Origin, Failure> {
-    let Some(state) = &arguments.lab else { return Ok(Origin::Started) };
+fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
+    let Some(state) = lab else { return Ok(Origin::Started) };
     let status = lab::status(state).map_err(|error| {
         Failure::could_not("use the lab", &error)
             .hint(format!("`gameday lab up --state {}` starts one", state.display()))
@@ -211,11 +236,14 @@ fn mode(arguments: &args::Run) -> Mode {
         Mode::Json
     } else if arguments.quiet {
         Mode::Quiet
-    } else if std::io::stderr().is_terminal() {
-        Mode::Live
     } else {
-        Mode::Plain
+        shown()
     }
+}
+
+/// What is shown on standard error: more on a terminal.
+pub(crate) fn shown() -> Mode {
+    if std::io::stderr().is_terminal() { Mode::Live } else { Mode::Plain }
 }
 
 /// Interrupts of this process, counted. The first handler of the process is ours.

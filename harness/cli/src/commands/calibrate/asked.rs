@@ -1,0 +1,77 @@
+//! The plan of a calibration: the same trials as placebo, and of each expectation what can be
+//! asked where there is no fault.
+
+use harness_core::ids::ArmName;
+use harness_core::plan::{
+    Against, Arm, Assertion, AutomationRule, Expectation, Plan, StopRule, TrialPlan,
+};
+
+/// All trials of a plan as placebo trials, judged by what can be asked of a placebo.
+pub(super) fn placebo_plan(wanted: &Plan) -> Plan {
+    let mut plan = wanted.clone();
+    let placebo = match plan.arms.iter().find(|arm| arm.is_placebo()) {
+        Some(arm) => arm.name.clone(),
+        None => {
+            let name = ArmName::new("placebo");
+            plan.arms.push(Arm { name: name.clone(), faults: Vec::new() });
+            name
+        }
+    };
+    // The trials with the fault, each with its own seed and delay, become placebo trials.
+    let of_fault = |trials: &[TrialPlan]| {
+        let fault = trials.iter().filter(|trial| !wanted.arm(trial).is_placebo());
+        fault.map(|trial| TrialPlan { arm: placebo.clone(), ..trial.clone() }).collect::<Vec<_>>()
+    };
+    plan.trials.planned = of_fault(&wanted.trials.planned);
+    plan.trials.spare = of_fault(&wanted.trials.spare);
+    let trials = plan.trials.planned.iter_mut().chain(&mut plan.trials.spare);
+    for (index, trial) in (0..).zip(trials) {
+        trial.index.0 = index;
+    }
+    plan.trials.stop = StopRule::Fixed;
+    plan.reports.clear();
+    plan.scenario.title = format!("Placebo trials of: {}", wanted.scenario.title);
+    let asked = wanted.expectations.iter().filter_map(|expectation| {
+        let assertion = asked(&expectation.assertion)?;
+        Some(Expectation { arms: vec![placebo.clone()], assertion, ..expectation.clone() })
+    });
+    plan.expectations = asked.collect();
+    plan
+}
+
+/// What can be asked of a placebo: the same, or that what must follow a fault stays away.
+fn asked(assertion: &Assertion) -> Option<Assertion> {
+    match assertion {
+        Assertion::SuccessRate { .. }
+        | Assertion::Latency { .. }
+        | Assertion::Quiet { .. }
+        | Assertion::Invariant { .. }
+        | Assertion::ErrorBudget { .. }
+        | Assertion::Degradation { against: Against::Baseline, .. }
+        | Assertion::Telemetry { .. } => Some(assertion.clone()),
+        Assertion::Degradation { of, quantile, against: Against::Placebo, by_at_most, during } => {
+            Some(Assertion::Degradation {
+                of: of.clone(),
+                quantile: *quantile,
+                against: Against::Baseline,
+                by_at_most: *by_at_most,
+                during: during.clone(),
+            })
+        }
+        Assertion::Detection { alert, .. } => Some(Assertion::Quiet { alert: alert.clone() }),
+        Assertion::Automation { actor, rule } => {
+            let rule = match rule {
+                AutomationRule::Acts { action, .. }
+                | AutomationRule::ExactlyOnce { action, .. } => {
+                    AutomationRule::StaysQuiet { action: Some(action.clone()) }
+                }
+                AutomationRule::StaysQuiet { .. }
+                | AutomationRule::Only { .. }
+                | AutomationRule::Never { .. } => rule.clone(),
+                AutomationRule::Releases { .. } => return None,
+            };
+            Some(Assertion::Automation { actor: actor.clone(), rule })
+        }
+        Assertion::Recovery { .. } => None,
+    }
+}
