@@ -9,14 +9,12 @@ use harness_core::plan::{
 /// All trials of a plan as placebo trials, judged by what can be asked of a placebo.
 pub(super) fn placebo_plan(wanted: &Plan) -> Plan {
     let mut plan = wanted.clone();
-    let placebo = match plan.arms.iter().find(|arm| arm.is_placebo()) {
-        Some(arm) => arm.name.clone(),
-        None => {
-            let name = ArmName::new("placebo");
-            plan.arms.push(Arm { name: name.clone(), faults: Vec::new() });
-            name
-        }
-    };
+    let known = plan.arms.iter().find(|arm| arm.is_placebo()).map(|arm| arm.name.clone());
+    let placebo = known.unwrap_or_else(|| {
+        let name = ArmName::new("placebo");
+        plan.arms.push(Arm { name: name.clone(), faults: Vec::new() });
+        name
+    });
     // The trials with the fault, each with its own seed and delay, become placebo trials.
     let of_fault = |trials: &[TrialPlan]| {
         let fault = trials.iter().filter(|trial| !wanted.arm(trial).is_placebo());
