@@ -32,6 +32,17 @@ pub(super) struct Found {
     pub(super) state: TrialState,
     pub(super) value: Value,
     pub(super) because: String,
+    /// The window held too few requests for a fair verdict on the bound.
+    pub(super) few: Option<FewRequests>,
+}
+
+/// Requests of a window, and how many a bound takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FewRequests {
+    /// That were due.
+    pub(super) due: u64,
+    /// With fewer than this the window's answer is mostly chance.
+    pub(super) fair: u64,
 }
 
 /// The measured quantity of a trial.
@@ -49,7 +60,7 @@ pub(super) enum Value {
 
 impl Found {
     pub(super) fn new(state: TrialState, value: Value, because: impl Into<String>) -> Self {
-        Self { state, value, because: because.into() }
+        Self { state, value, because: because.into(), few: None }
     }
 
     pub(super) fn ambiguous(because: impl Into<String>) -> Self {

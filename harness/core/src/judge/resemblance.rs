@@ -1,8 +1,10 @@
 //! Whether trials resemble the ones before them. Then they are no independent cases, and a pass
 //! says more than they show.
 //!
-//! The check looks at the order of trials, as no conclusion from states does, and it can only take
-//! a pass away. It is no part of the decision to stop early: that is read from the states alone.
+//! A conclusion rests on the states of trials, so only states that resemble each other take a pass
+//! away. Measured values that do are told: a trend that keeps its bound makes no claim wrong, but
+//! somebody should know. The check looks at the order of trials, as no conclusion from states does,
+//! and is no part of the decision to stop early.
 
 use stats::clustering::{LAG_ONE_FORBIDS_BELOW, LAG_ONE_WARNS_BELOW, LagOne, lag_one};
 
@@ -32,11 +34,14 @@ pub(super) fn check(concluded: Concluded, look: &[&Found], seed: u64) -> Conclud
         .filter(|found| found.state != TrialState::Excluded)
         .take(cases)
         .collect();
-    let Some(LagOne { p, .. }) = lag_one(&series(&counted), seed) else { return concluded };
+    let p_of = |values: Vec<f64>| lag_one(&values, seed).map_or(1.0, |LagOne { p, .. }| p);
+    let states = counted.iter().map(|found| f64::from(u8::from(found.state != TrialState::Ok)));
+    let states = p_of(states.collect());
+    let forbids = states < LAG_ONE_FORBIDS_BELOW && concluded.outcome == Outcome::Pass;
+    let p = if forbids { states } else { measured(&counted).map_or(1.0, p_of).min(states) };
     if p >= LAG_ONE_WARNS_BELOW {
         return concluded;
     }
-    let forbids = p < LAG_ONE_FORBIDS_BELOW && concluded.outcome == Outcome::Pass;
     Concluded {
         outcome: if forbids { Outcome::Inconclusive } else { concluded.outcome },
         resemblance: Some(Resemblance { p, forbids }),
@@ -44,15 +49,11 @@ pub(super) fn check(concluded: Concluded, look: &[&Found], seed: u64) -> Conclud
     }
 }
 
-/// One number per trial: what was measured, where every trial has such a number; else its state.
-fn series(counted: &[&Found]) -> Vec<f64> {
-    let measured: Option<Vec<f64>> = counted
-        .iter()
-        .map(|found| match found.value {
-            Value::At(value) => Some(value),
-            Value::None | Value::Beyond(_) | Value::Endless => None,
-        })
-        .collect();
-    let state = |found: &&Found| if found.state == TrialState::Ok { 0.0 } else { 1.0 };
-    measured.unwrap_or_else(|| counted.iter().map(state).collect())
+/// What was measured, where every trial has a number.
+fn measured(counted: &[&Found]) -> Option<Vec<f64>> {
+    let number = |found: &&Found| match found.value {
+        Value::At(value) => Some(value),
+        Value::None | Value::Beyond(_) | Value::Endless => None,
+    };
+    counted.iter().map(number).collect()
 }

@@ -5,7 +5,7 @@ use stats::decision::{Conclusion, Tally, decide};
 use stats::planning::cases_allowing;
 use stats::sequential::Progress;
 
-use super::case::Value;
+use super::case::{FewRequests, Value};
 use super::conclusion::{Concluded, Method, share_of};
 use super::phrase::{Phrase, Unit};
 use super::resemblance::Resemblance;
@@ -22,6 +22,8 @@ pub(super) struct Subject<'a> {
     pub(super) concluded: &'a Concluded,
     /// The measured values of the counted trials.
     pub(super) values: &'a [Value],
+    /// The window with the fewest requests, where they are too few for a fair verdict.
+    pub(super) fewest: Option<FewRequests>,
 }
 
 impl Subject<'_> {
@@ -94,7 +96,15 @@ pub(super) fn because(subject: &Subject<'_>) -> String {
     }
     let invalid = too_many(subject).unwrap_or_default();
     let alike = resemblance(subject).unwrap_or_default();
-    format!("{counted}{untold}; {shown}{invalid}{alike}")
+    let few = few_requests(subject).unwrap_or_default();
+    format!("{counted}{untold}; {shown}{invalid}{alike}{few}")
+}
+
+/// That a single request weighs too much in a window.
+fn few_requests(subject: &Subject<'_>) -> Option<String> {
+    let FewRequests { due, fair } = subject.fewest?;
+    let due = words::count(due, "request");
+    Some(format!("; its window held {due} at least, and a fair verdict on this bound takes {fair}"))
 }
 
 /// That trials resemble the ones before them, and what lay between them.

@@ -3,16 +3,17 @@
 //! A trial is ok when its own share, or its own count of requests within the threshold, meets the
 //! bound exactly; nothing is inferred from requests, they are not independent.
 
+use stats::calibrate::resolution;
 use stats::decimal::Decimal;
 use stats::latency::{Bucket, Quantile as Rank, ThresholdCounts, nearest_rank};
 
-use super::case::{Case, Found, SEND_LAG_MAX, Value, state_of};
+use super::case::{Case, FewRequests, Found, SEND_LAG_MAX, Value, state_of};
 use super::samples::{Sum, sum};
 use super::words;
 use crate::evidence::Latencies;
 use crate::ids::RequestKind;
 use crate::plan::{Bound, WindowRange};
-use crate::units::{Duration, Quantile};
+use crate::units::{Duration, Quantile, Ratio};
 use crate::verdict::TrialState;
 
 /// The share of good requests against a bound.
@@ -33,7 +34,18 @@ pub(super) fn success_rate(
     let share = good as f64 / planned as f64;
     let state = if holds { TrialState::Ok } else { TrialState::Bad };
     let because = format!("{} of {planned} requests succeeded", words::share(share));
-    Found::new(state, Value::At(share), because)
+    let gap = match bound {
+        Bound::AtLeast(least) => least.complement(),
+        Bound::AtMost(most) => most,
+    };
+    Found { few: few(planned, gap), ..Found::new(state, Value::At(share), because) }
+}
+
+/// Whether a window holds fewer requests than a bound takes that leaves so large a share open.
+fn few(due: u64, gap: Ratio) -> Option<FewRequests> {
+    let fair = resolution(Decimal::from_billionths(gap.complement().billionths()))?;
+    let fair = fair.requests_warned_below;
+    (due < fair).then_some(FewRequests { due, fair })
 }
 
 /// A quantile of latency against a threshold; what did not end well is endless.
@@ -56,7 +68,8 @@ pub(super) fn latency(
         return Found::excluded(format!("no request was due in `{}`", during.text));
     };
     let planned = sum.planned;
-    match nearest_rank(&buckets, lost, exact) {
+    let gap = Ratio::from_billionths(Ratio::ONE.billionths() - quantile.billionths());
+    let found = match nearest_rank(&buckets, lost, exact) {
         Rank::UpTo(micros) => {
             let secs = micros / 1e6;
             let because = format!("{quantile} {} of {planned} requests", words::seconds(secs));
@@ -66,7 +79,8 @@ pub(super) fn latency(
             let because = format!("{lost} of {planned} requests had no good answer");
             Found::new(state_of(state), Value::Endless, because)
         }
-    }
+    };
+    Found { few: few(planned, gap), ..found }
 }
 
 /// The latencies in the form of `stats`, in us, and how many requests had none.

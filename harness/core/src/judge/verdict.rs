@@ -120,7 +120,9 @@ fn judgement(
         .map(|one| one.value)
         .collect();
     let phrase = phrase(&expectation.assertion);
-    let subject = Subject { plan, expectation, phrase: &phrase, concluded, values: &values };
+    let fewest = found.iter().filter_map(|one| one.few).min_by_key(|few| few.due);
+    let subject =
+        Subject { plan, expectation, phrase: &phrase, concluded, values: &values, fewest };
     let inferred = concluded.method != Method::Observed && concluded.tally.cases() > 0;
     Judgement {
         id: expectation.id.clone(),
