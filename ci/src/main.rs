@@ -10,8 +10,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use step::Step;
-
 /// Formatting, lints, tests, documentation, licences.
 #[derive(Debug, Parser)]
 #[command(name = "cargo ci", max_term_width = 100)]
@@ -88,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_gate_runs_the_test_command_of_the_readme() {
-        let tests = step::gate().into_iter().find(|s: &Step| s.name == "test").unwrap();
+        let tests = step::gate().into_iter().find(|s: &step::Step| s.name == "test").unwrap();
         let readme = include_str!("../../README.md");
         assert!(readme.contains(&tests.command_line()), "{}", tests.command_line());
     }

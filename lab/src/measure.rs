@@ -79,7 +79,7 @@ pub fn measure(lab: &LabState, orders: &Orders) -> std::io::Result<Measure> {
         .sum();
     let cores = ticks as f64 / TICKS_PER_SECOND / begun.elapsed().as_secs_f64();
     answers.sort_by_key(|answer| answer.latency);
-    let ms_at = |share: f64| {
+    let latency_ms_at = |share: f64| {
         let last = answers.len().saturating_sub(1);
         #[expect(
             clippy::cast_possible_truncation,
@@ -99,9 +99,9 @@ pub fn measure(lab: &LabState, orders: &Orders) -> std::io::Result<Measure> {
     Ok(Measure {
         sent: answers.len() as u64,
         by_status,
-        latency_ms_p50: ms_at(0.5),
-        latency_ms_p99: ms_at(0.99),
-        latency_ms_max: ms_at(1.0),
+        latency_ms_p50: latency_ms_at(0.5),
+        latency_ms_p99: latency_ms_at(0.99),
+        latency_ms_max: latency_ms_at(1.0),
         cores,
         accepted,
     })

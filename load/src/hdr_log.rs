@@ -1,5 +1,5 @@
-//! Windows as an interval log of `HdrHistogram` (version 1.3 of the log, V2 compressed histograms), as
-//! public tools read it: one line per window and request kind, latency in us from the intended
+//! Windows as an interval log of `HdrHistogram` (version 1.3 of the log, V2 compressed histograms),
+//! as public tools read it: one line per window and request kind, latency in us from the intended
 //! send time, of requests that ended well.
 
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
-//! The proxy alone, for benchmarks and tests: `agent-proxy --config FILE --socket PATH [--log FILE]`.
+//! The proxy alone, for benchmarks and tests:
+//! `agent-proxy --config FILE --socket PATH [--log FILE]`.
 //!
 //! Users get the same proxy as a hidden subcommand of `gameday`.
 

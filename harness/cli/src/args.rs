@@ -62,7 +62,13 @@ pub(crate) struct Global {
     )]
     pub(crate) color: Colour,
     /// Say more about what is done; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        action = clap::ArgAction::Count,
+        help_heading = "Global options"
+    )]
     pub(crate) verbose: u8,
 }
 
@@ -320,10 +326,20 @@ pub(crate) enum LabCommand {
         #[command(flatten)]
         state: LabState,
         /// Orders per second
-        #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=2000))]
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 400,
+            value_parser = clap::value_parser!(u32).range(1..=2000)
+        )]
         rate: u32,
         /// For so many seconds
-        #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            default_value_t = 10,
+            value_parser = clap::value_parser!(u64).range(1..=60)
+        )]
         seconds: u64,
     },
     /// Stop a lab; leaves no process, port or file behind

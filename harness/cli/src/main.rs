@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Err(_) => {
             output::tell(
                 "gameday: this is a defect of gameday; please report it with the text above.\n\
-                 Whatever a run had in force is put back by its watchdog; `gameday undo` proves it.",
+                 What a run had in force is put back by its watchdog; `gameday undo` proves it.",
             );
             ExitCode::from(exit::BUG)
         }

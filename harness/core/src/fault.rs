@@ -32,7 +32,8 @@ pub struct Cx<'a> {
     pub trial: TrialIndex,
     /// The fault.
     pub fault: &'a FaultId,
-    /// The live system. Empty when a fresh process pays an old debt: `revert` reads only its record.
+    /// The live system. Empty when a fresh process pays an old debt: `revert` reads only its
+    /// record.
     pub topology: &'a Topology,
     /// How long the fault may stay in force without being renewed.
     pub lease: Duration,

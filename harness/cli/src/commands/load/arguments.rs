@@ -29,13 +29,24 @@ pub(crate) struct Load {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Requests that become due per time, whatever the target does: `2000/s`
-    #[arg(long, value_name = "RATE", value_parser = quantity::<Rate>, default_value = "100/s", conflicts_with = "closed")]
+    #[arg(
+        long,
+        value_name = "RATE",
+        value_parser = quantity::<Rate>,
+        default_value = "100/s",
+        conflicts_with = "closed"
+    )]
     pub(crate) rate: Rate,
     /// Go evenly from --rate to this rate over the whole time
     #[arg(long, value_name = "RATE", value_parser = quantity::<Rate>, conflicts_with = "closed")]
     pub(crate) ramp_to: Option<Rate>,
     /// How long requests become due; at most 1h, and 100 million requests
-    #[arg(long = "for", value_name = "TIME", value_parser = quantity::<Duration>, default_value = "10s")]
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        value_parser = quantity::<Duration>,
+        default_value = "10s"
+    )]
     pub(crate) length: Duration,
     /// How requests lie around the rate
     #[arg(long, value_name = "HOW", default_value = "constant")]
@@ -67,7 +78,13 @@ pub(crate) struct Load {
     #[arg(long, value_name = "TEXT", help_heading = "Request")]
     pub(crate) body_contains: Option<String>,
     /// A request without its whole answer after this time is a timeout
-    #[arg(long, value_name = "TIME", value_parser = quantity::<Duration>, default_value = "5s", help_heading = "Request")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = quantity::<Duration>,
+        default_value = "5s",
+        help_heading = "Request"
+    )]
     pub(crate) timeout: Duration,
 
     /// At most this many connections
