@@ -92,16 +92,16 @@ impl EvidenceBuilder {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Started { wall } => self.started = Some(*wall),
-            // The load's command is answered twice; its end is still to come.
-            Event::Done { outcome: Done::LoadStarted { .. }, .. } => {}
-            Event::Done { command, outcome } => {
+            // The load's command is answered twice; after `LoadStarted` its end is still to come.
+            Event::Done { command, outcome } if !matches!(outcome, Done::LoadStarted { .. }) => {
                 if let Some(asked) = self.asked.remove(command) {
                     self.answered(asked, outcome);
                 }
             }
             Event::Signal(signal) => self.signal(signal),
             // Marks for the conductor; what they led to is in its commands.
-            Event::Woke { .. }
+            Event::Done { .. }
+            | Event::Woke { .. }
             | Event::Load(_)
             | Event::Window(_)
             | Event::Abort(_)
