@@ -2,15 +2,19 @@
 //!
 //! `cargo run --release -p harness-core --example calibration [RUNS [SEED]]` runs every study so
 //! often (10,000 unless said) and prints Markdown. It ends with 1 when a rate is above its limit.
+//! `... --example calibration speed` measures how long the judge takes for a long run instead;
+//! nothing fails when a machine is slow.
 
 mod world;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
+use harness_core::judge::judge;
 use harness_core::plan::StopRule;
-use world::{Ends, Expectation, Sizes, Study, studies};
+use world::{Ends, Expectation, Sizes, Study, long_run, studies};
 
 const RUNS: u64 = 10_000;
 const SEED: u64 = 1;
@@ -21,12 +25,16 @@ const SIZES: Sizes = Sizes { fixed: 44, sequential: 55, together: 70 };
 
 #[expect(clippy::disallowed_methods, reason = "an example is a program of its own, not the core")]
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == "speed") {
+        speed();
+        return ExitCode::SUCCESS;
+    }
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>());
     let (runs, seed) = match (numbers.next().unwrap_or(Ok(RUNS)), numbers.next()) {
         (Ok(runs), None) if runs > 0 => (runs, SEED),
         (Ok(runs), Some(Ok(seed))) if runs > 0 => (runs, seed),
         (_, _) => {
-            print("usage: calibration [RUNS [SEED]]");
+            print("usage: calibration [speed | RUNS [SEED]]");
             return ExitCode::FAILURE;
         }
     };
@@ -46,6 +54,29 @@ fn main() -> ExitCode {
         print(&format!("\nBroken: {one}"));
     }
     if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Judges a run of 1,000 trials with 600 windows each, several times.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn speed() {
+    const TRIALS: u32 = 1000;
+    const WINDOWS: u32 = 600;
+    const ROUNDS: usize = 7;
+    let (plan, evidence) = long_run(TRIALS, WINDOWS);
+    let mut rounds = [0.0; ROUNDS];
+    for round in &mut rounds {
+        let began = Instant::now();
+        let verdict = judge(&plan, &evidence);
+        *round = began.elapsed().as_secs_f64();
+        assert_eq!(verdict.trials.len(), evidence.trials.len(), "every trial is in the verdict");
+    }
+    rounds.sort_by(f64::total_cmp);
+    let (median, count) = (rounds[ROUNDS / 2], plan.expectations.len());
+    let [least, most] = [rounds[0], rounds[ROUNDS - 1]];
+    print(&format!(
+        "{TRIALS} trials of {WINDOWS} windows, {count} expectations: median {median:.3} s of \
+         {ROUNDS} rounds ({least:.3} to {most:.3} s)"
+    ));
 }
 
 /// Runs the studies, several at once; the order of the ends is that of the studies.

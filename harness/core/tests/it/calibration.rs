@@ -5,7 +5,8 @@
 #[path = "../../examples/calibration/world/mod.rs"]
 mod world;
 
-use world::{Ends, Expectation, Sizes, Study, studies};
+use harness_core::judge::judge;
+use world::{Ends, Expectation, Sizes, Study, long_run, studies};
 
 /// Runs of each study: a true rate of 25 % in place of 5 % is seen nearly always, so this
 /// guards against a broken judge; the long calibration measures it.
@@ -53,4 +54,14 @@ fn a_judge_that_is_wrong_too_often_is_called_broken() {
     assert_eq!(study.broken(ends), None);
     assert!(study.broken(Ends { pass: 584, ..ends }).is_some());
     assert!(study.broken(Ends { fail: 584, ..ends }).is_some());
+}
+
+#[test]
+fn the_long_run_of_the_benchmark_is_judged_trial_by_trial() {
+    let (plan, evidence) = long_run(3, 60);
+    let verdict = judge(&plan, &evidence);
+    assert_eq!(verdict.judgements.len(), plan.expectations.len());
+    for judgement in &verdict.judgements {
+        assert_eq!(judgement.counts.ok, 3, "{judgement:#?}");
+    }
 }

@@ -6,6 +6,7 @@
 //! system drifts, and trials turn out to be invalid. Nothing of the judge is imitated here.
 
 mod family;
+mod long_run;
 mod paint;
 mod plan;
 mod studies;
@@ -13,5 +14,6 @@ mod study;
 mod trial;
 mod truth;
 
+pub(crate) use long_run::long_run;
 pub(crate) use studies::{Sizes, studies};
 pub(crate) use study::{Ends, Expectation, Study};

@@ -151,6 +151,15 @@ fn latency(family: Family, trial: &mut Trial, level: f64, z: f64, draws: &mut Dr
     }
 }
 
+/// A window of both kinds of requests, all good, each with a latency of its own.
+pub(super) fn busy(trial: &mut Trial, window: u32, draws: &mut Draws) {
+    for kind in KINDS {
+        let one = |_| (secs((LATENCY_WITHIN * draws.normal() - 4.0).exp()), 1);
+        let latencies = (0..PER_WINDOW).map(one).collect();
+        trial.requests(window, kind, PER_WINDOW, latencies);
+    }
+}
+
 /// Windows that begin before a time are bad.
 fn outage(trial: &mut Trial, windows: std::ops::Range<u32>, until: RunTime) {
     for window in windows {

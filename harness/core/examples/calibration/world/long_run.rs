@@ -1,0 +1,61 @@
+//! A run as long as the judge must cope with: many trials, each full of windows of samples.
+
+use harness_core::evidence::Evidence;
+use harness_core::exit::EndOfRun;
+use harness_core::plan::{Phase, Plan, StopRule};
+use harness_core::time::WallTime;
+use harness_core::units::{Duration, Ratio};
+
+use super::family::Family;
+use super::paint::{Draws, busy};
+use super::plan::{Expected, Size, ms, plan};
+use super::trial::Trial;
+
+/// Success rate, latency, restore, budget and degradation: all that read samples.
+const JUDGED: [Family; 5] = [
+    Family::SuccessRate,
+    Family::Latency,
+    Family::Restore,
+    Family::ErrorBudget,
+    Family::Degradation,
+];
+
+/// A plan and its evidence; four windows of ten lie in the fault phase.
+pub(crate) fn long_run(trials: u32, windows: u32) -> (Plan, Evidence) {
+    let expected = |family: Family| Expected {
+        id: format!("{family:?}"),
+        arm: family.arm(),
+        assertion: family.assertion(),
+        share: Ratio::from_percent(80),
+    };
+    let plan =
+        plan(Size { trials, stop: StopRule::Fixed }, JUDGED.into_iter().map(expected).collect());
+    let mut draws = Draws::new(u64::from(trials));
+    let mut evidence = Evidence {
+        started: WallTime(0),
+        end: Some(EndOfRun::Completed),
+        leftovers: Vec::new(),
+        trials: Vec::new(),
+    };
+    for number in 0..trials {
+        let mut trial = Trial::new(2 * number, false, Duration::ZERO);
+        let length = u64::from(windows) * 100;
+        let fault_end = (length / 10 * 4).max(1600);
+        for (phase, from, to) in
+            [(Phase::Fault, 500, fault_end), (Phase::Recovery, fault_end, length)]
+        {
+            let span = (trial.at(from), Some(trial.at(to)));
+            trial.evidence.phases.insert(phase, span);
+        }
+        let [revert, reverted] = [trial.at(fault_end), trial.at(fault_end) + ms(20)];
+        for fault in trial.evidence.faults.values_mut() {
+            fault.revert = Some(revert);
+            fault.reverted = Some(reverted);
+        }
+        for window in 0..windows {
+            busy(&mut trial, window, &mut draws);
+        }
+        evidence.trials.push(trial.evidence);
+    }
+    (plan, evidence)
+}
