@@ -1,0 +1,189 @@
+"""The machine of the load benchmark: the target, pinned clients, and who else used the cores."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+TARGET_CPU, CLIENT_CPU = 0, 1
+PORT, STATUS_PORT = 18480, 18481
+URL = f"http://127.0.0.1:{PORT}/"
+# A round in which others used more of a core than this says nothing.
+FOREIGN_MAX = 0.10
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/errors warn;
+events {{ worker_connections 4096; multi_accept on; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s;
+  server_tokens off; tcp_nodelay on; client_body_temp_path {dir}/body;
+  proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+  uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+  server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}
+  server {{ listen 127.0.0.1:{port} backlog=4096;
+    location / {{ default_type text/plain; return 200 "ok\\n"; }} }}
+}}
+"""
+
+
+@dataclass
+class Ran:
+    """One client's run, counted from outside."""
+
+    out: str
+    requests: int
+    seconds: float
+    cpu_seconds: float
+    rss_mib: float
+    foreign: float
+
+    def rate(self, seconds):
+        return self.requests / seconds
+
+    def cpu_us(self):
+        return 1e6 * self.cpu_seconds / max(1, self.requests)
+
+
+def pin(cpu, priority):
+    """What a child does before it begins. `throughput`: realtime, so that rounds are not cut up;
+    `timing`: high but not realtime, since realtime at a full core is throttled once a second."""
+
+    def begin():
+        os.sched_setaffinity(0, {cpu})
+        try:
+            if priority == "throughput":
+                os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(20))
+            elif priority == "timing":
+                os.setpriority(os.PRIO_PROCESS, 0, -20)
+        except PermissionError:
+            pass
+
+    return begin
+
+
+class Target:
+    """nginx with one worker on its own core; stopped at the end of a `with`."""
+
+    def __init__(self, priority):
+        self.priority = priority
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix="gameday-bench-")
+        config = os.path.join(self.dir, "nginx.conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(NGINX.format(dir=self.dir, port=PORT, status=STATUS_PORT))
+        for port in (PORT, STATUS_PORT):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    raise SystemExit(f"port {port} is in use")
+        self.master = subprocess.Popen(
+            ["nginx", "-c", config, "-e", os.path.join(self.dir, "errors")],
+            preexec_fn=pin(TARGET_CPU, self.priority),
+        )
+        for _ in range(200):
+            try:
+                self.served()
+                break
+            except OSError:
+                time.sleep(0.02)
+        else:
+            raise SystemExit("nginx does not answer")
+        children = f"/proc/{self.master.pid}/task/{self.master.pid}/children"
+        with open(children, encoding="utf-8") as file:
+            self.worker = int(file.read().split()[0])
+        return self
+
+    def __exit__(self, *_):
+        os.kill(self.worker, signal.SIGCONT)
+        self.master.terminate()
+        self.master.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def served(self):
+        """Requests that nginx has seen, without those that ask for it."""
+        with socket.create_connection(("127.0.0.1", STATUS_PORT), 2) as status:
+            status.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            text = b"".join(iter(lambda: status.recv(4096), b"")).decode()
+        line = text.splitlines()[-2]
+        self.asked = getattr(self, "asked", 0) + 1
+        return int(line.split()[2]) - self.asked
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.worker}/schedstat", encoding="utf-8") as file:
+            return int(file.read().split()[0]) / 1e9
+
+
+def busy_seconds(cpu):
+    """Of a core, by anybody, the host included."""
+    with open("/proc/stat", encoding="utf-8") as file:
+        words = next(line.split() for line in file if line.startswith(f"cpu{cpu} "))
+    user, nice, system, _idle, _wait, irq, soft, steal = map(int, words[1:9])
+    return (user + nice + system + irq + soft + steal) * TICK
+
+
+def run(target, command, priority, during=None):
+    """Runs one client to its end; `during` is called with its pid beside it."""
+    out = tempfile.TemporaryFile()
+    served, target_cpu = target.served(), target.cpu_seconds()
+    busy = [busy_seconds(TARGET_CPU), busy_seconds(CLIENT_CPU)]
+    began = time.monotonic()
+    child = subprocess.Popen(
+        command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=pin(CLIENT_CPU, priority)
+    )
+    if during:
+        during(child.pid)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - began
+    busy = [busy_seconds(TARGET_CPU) - busy[0], busy_seconds(CLIENT_CPU) - busy[1]]
+    cpu = usage.ru_utime + usage.ru_stime
+    own = [target.cpu_seconds() - target_cpu, cpu]
+    out.seek(0)
+    text = out.read().decode(errors="replace")
+    if child.returncode not in (0, 2, 3):
+        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{text}")
+    return Ran(
+        out=text,
+        requests=target.served() - served,
+        seconds=seconds,
+        cpu_seconds=cpu,
+        rss_mib=usage.ru_maxrss / 1024,
+        foreign=max((all_ - ours) / seconds for all_, ours in zip(busy, own)),
+    )
+
+
+class Wire:
+    """Times at which requests reach the target's port, by the kernel: tcpdump on loopback."""
+
+    def __enter__(self):
+        self.out = tempfile.TemporaryFile()
+        match = f"tcp dst port {PORT} and tcp[tcpflags] & tcp-push != 0"
+        command = ["tcpdump", "-i", "lo", "-B", "65536", "-tt", "--nano", "-n", "-q", match]
+        self.tcpdump = subprocess.Popen(
+            command, stdout=self.out, stderr=subprocess.PIPE, preexec_fn=pin(TARGET_CPU, None)
+        )
+        # It says that it listens, or why it cannot.
+        line = self.tcpdump.stderr.readline()
+        while line and b"listening on" not in line and self.tcpdump.poll() is None:
+            line = self.tcpdump.stderr.readline()
+        if b"listening on" not in line:
+            raise PermissionError("tcpdump may not listen here")
+        return self
+
+    def __exit__(self, *_):
+        if self.tcpdump.poll() is None:
+            self.tcpdump.terminate()
+        self.said = self.tcpdump.communicate()[1].decode(errors="replace")
+
+    def times(self):
+        """In seconds, ascending; after the end."""
+        if " 0 packets dropped by kernel" not in " " + self.said.replace("\n", " "):
+            raise ValueError("the kernel dropped packets")
+        self.out.seek(0)
+        lines = self.out.read().decode(errors="replace").splitlines()
+        return sorted(float(line.split(" ", 1)[0]) for line in lines if " IP " in line)

@@ -1,0 +1,336 @@
+"""The load benchmark: alternating rounds of `gameday load` and its peers, and the table of goals.
+
+Only ratios within one round mean anything: machines drift between minutes. A round in which
+others used more than a tenth of a core is thrown away and tried again. Started by load.sh."""
+
+import argparse
+import datetime
+import fcntl
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import figures
+from bench_machine import FOREIGN_MAX, PORT, URL, Target, Wire, run
+
+GAMEDAY = os.environ["GAMEDAY"]
+CONNECTIONS = 50
+PARTS = ("closed", "memory", "ceiling", "even", "poisson", "stall", "overhead", "stop")
+# At most this many tries per wanted round.
+TRIES = 3
+
+
+def gameday(*words):
+    return [GAMEDAY, "load", URL, "--json", "--connections", str(CONNECTIONS), *words]
+
+
+def peers(seconds):
+    """Closed-loop commands of one thread and the same connections, of the peers that are there."""
+    known = {
+        "wrk": f"wrk -t1 -c{CONNECTIONS} -d{seconds}s {URL}",
+        "oha": f"oha -z {seconds}s -c {CONNECTIONS} --no-tui --worker-threads 1 {URL}",
+        "hey": f"hey -z {seconds}s -c {CONNECTIONS} -cpus 1 {URL}",
+    }
+    there = {name: shlex.split(text) for name, text in known.items() if shutil.which(name)}
+    return there, [name for name in known if name not in there]
+
+
+class Table:
+    """Rows of the result."""
+
+    def __init__(self):
+        self.rows = []
+
+    def goal(self, name, what, target, values, met):
+        """`met` is asked with the median; no values leave the goal open."""
+        if not values:
+            self.open(name, what, target, "no quiet round")
+            return
+        verdict = "met" if met(statistics.median(values)) else "**open**"
+        self.add(name, what, target, figures.spread(values), len(values), verdict)
+
+    def open(self, name, what, target, why):
+        self.add(name, what, target, "-", 0, f"**open**: {why}")
+
+    def add(self, *cells):
+        self.rows.append([str(cell) for cell in cells])
+        print("  " + " | ".join(self.rows[-1]), file=sys.stderr, flush=True)
+
+    def markdown(self):
+        head = ["goal", "what", "target", "median (range)", "n", "verdict"]
+        lines = [head, ["---"] * len(head), *self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+class Bench:
+    def __init__(self, arguments, target):
+        self.rounds, self.seconds = arguments.rounds, arguments.seconds
+        self.priority = None if arguments.gentle else "throughput"
+        self.timing = None if arguments.gentle else "timing"
+        self.target, self.table, self.rejected = target, Table(), 0
+        self.peers, self.missing = peers(self.seconds)
+
+    def quiet(self, measure):
+        """Results of quiet rounds; `measure` gives its result and the largest foreign share."""
+        found = []
+        for _ in range(self.rounds * TRIES):
+            result, foreign = measure()
+            if foreign > FOREIGN_MAX:
+                self.rejected += 1
+            else:
+                found.append(result)
+            if len(found) == self.rounds:
+                break
+        return found
+
+    def run(self, command, priority, during=None):
+        return run(self.target, command, priority, during)
+
+    # Closed loop: L1, L2, L3.
+
+    def closed(self):
+        ours = gameday("--closed", "--for", f"{self.seconds}s")
+        names = ["gameday", *self.peers]
+        commands = {"gameday": ours, **self.peers}
+        self.run(self.peers["wrk"], self.priority)  # warm
+
+        def one_round():
+            # The order turns, so that nobody always comes first.
+            names.append(names.pop(0))
+            ran = {name: self.run(commands[name], self.priority) for name in names}
+            return ran, max(one.foreign for one in ran.values())
+
+        rounds = self.quiet(one_round)
+        for name, least in (("wrk", 0.85), ("oha", 1.0), ("hey", 2.5)):
+            what, goal = f"closed loop, requests/s, of {name}", f">= {least}x"
+            if name in self.missing:
+                self.table.open("L1", what, goal, f"{name} is not installed here")
+                continue
+            pairs = [(one["gameday"].rate(1), one[name].rate(1)) for one in rounds]
+            ratios = [a / b for a, b in pairs]
+            self.table.goal("L1", what, goal, ratios, lambda ratio, least=least: ratio >= least)
+        ratios = [one["gameday"].cpu_us() / one["wrk"].cpu_us() for one in rounds]
+        self.table.goal("L2", "CPU per request, of wrk", "<= 1.15x", ratios, lambda x: x <= 1.15)
+        memory = [one["gameday"].rss_mib for one in rounds]
+        self.table.goal("L3", "peak memory, MiB", "<= 16", memory, lambda x: x <= 16)
+        for name in names:
+            costs = [one[name].cpu_us() for one in rounds]
+            if costs:
+                self.table.add("", f"CPU us per request of {name}", "", figures.spread(costs),
+                               len(costs), "")
+
+    def memory(self):
+        """Growth of memory from 10^5 to 10^6 requests, by rate so that both are known."""
+        sizes = []
+        for seconds in (5, 50):
+            ran = self.run(gameday("--rate", "20000/s", "--for", f"{seconds}s"), self.timing)
+            sizes.append(ran.rss_mib)
+        self.table.goal("L3", "growth from 10^5 to 10^6 requests, MiB", "<= 1",
+                        [sizes[1] - sizes[0]], lambda x: x <= 1)
+
+    def ceiling(self):
+        """The highest rate, as a share of wrk's closed rate just before, that leaves in time."""
+
+        def one_round():
+            wrk = self.run(self.peers["wrk"], self.timing)
+            foreign, best = wrk.foreign, 0.0
+            for percent in range(90, 35, -5):
+                rate = int(wrk.rate(self.seconds) * percent / 100)
+                ran = self.run(gameday("--rate", f"{rate}/s", "--for", f"{self.seconds}s"),
+                               self.timing)
+                report = json.loads(ran.out)["open"]
+                foreign = max(foreign, ran.foreign)
+                if report["sent"] == report["due"] and (report["lagUs"]["p99"] or 0) <= 3000:
+                    best = percent / 100
+                    break
+            return best, foreign
+
+        self.table.goal("L4", "open loop with lag p99 <= 3 ms, of wrk's closed rate", ">= 0.60x",
+                        self.quiet(one_round), lambda x: x >= 0.60)
+
+    # The schedule as it arrives at the target: S1, S2, S3.
+
+    def arrivals(self, command):
+        with Wire() as wire:
+            ran = self.run(command, self.timing)
+            time.sleep(0.3)
+        return figures.settled(wire.times()), ran.foreign
+
+    def even(self):
+        if not shutil.which("tcpdump"):
+            self.table.open("S1", "arrivals at 2,000/s", "", "tcpdump is not installed here")
+            self.table.open("S2", "arrivals at 10,000/s", "", "tcpdump is not installed here")
+            return
+        seconds = max(3, self.seconds)
+        for goal, rate, limits in (("S1", 2000, (None, 250)), ("S2", 10000, (60, 300))):
+            def one_round(rate=rate):
+                command = gameday("--rate", f"{rate}/s", "--for", f"{seconds}s")
+                times, foreign = self.arrivals(command)
+                found = figures.evenness(times, rate)
+                if rate == 2000 and "oha" in self.peers:
+                    oha = f"oha -z {seconds}s -q {rate} -c {CONNECTIONS} --no-tui {URL}"
+                    times, other = self.arrivals(shlex.split(oha))
+                    found["oha"] = figures.evenness(times, rate)["lag_us_p99"]
+                    foreign = max(foreign, other)
+                return found, foreign
+
+            rounds = self.quiet(one_round)
+            at = f"at {rate:,}/s, by the wire"
+            if goal == "S1":
+                errors = [100 * abs(one["rate_error"]) for one in rounds]
+                self.table.goal(goal, f"rate error in %, {at}", "<= 0.05", errors,
+                                lambda x: x <= 0.05)
+                self.table.goal(goal, f"CV of gaps, {at}", "<= 0.10",
+                                [one["gap_cv"] for one in rounds], lambda x: x <= 0.10)
+            for name, limit in zip(("lag_us_p50", "lag_us_p99"), limits):
+                if limit:
+                    self.table.goal(goal, f"{name}, {at}", f"<= {limit}",
+                                    [one[name] for one in rounds],
+                                    lambda x, limit=limit: x <= limit)
+            if goal == "S1":
+                what, bound = "lag p99, of oha -q", "<= 0.1x"
+                if "oha" in self.missing:
+                    self.table.open(goal, what, bound, "oha is not installed here")
+                else:
+                    ratios = [one["lag_us_p99"] / one["oha"] for one in rounds]
+                    self.table.goal(goal, what, bound, ratios, lambda x: x <= 0.1)
+
+    def poisson(self):
+        """20,000 gaps at a rate at which gaps are long against the client's lateness."""
+        if not shutil.which("tcpdump"):
+            self.table.open("S3", "Poisson arrivals", "", "tcpdump is not installed here")
+            return
+        rate, seconds = 500, 42
+        command = gameday("--rate", f"{rate}/s", "--for", f"{seconds}s", "--arrivals", "poisson",
+                          "--seed", "7")
+        times, _ = self.arrivals(command)
+        distance, bound, variation = figures.exponential_distance(times, rate)
+        count = len(times) - 1
+        self.table.goal("S3", f"CV of {count:,} Poisson gaps, by the wire", "0.97..1.03",
+                        [variation], lambda x: 0.97 <= x <= 1.03)
+        self.table.goal("S3", "KS distance from the exponential", f"< {bound:.4f} (1 %)",
+                        [distance], lambda x: x < bound)
+        again, _ = self.arrivals(command)
+        self.table.goal("S3", "same seed again: p99 of the difference, us", "<= 500",
+                        [figures.same_schedule(times, again)], lambda x: x <= 500)
+
+    # What the target does, and what that costs: C1, H1, H2.
+
+    def stall(self):
+        """The target stands still for 2 s of 20 s; every percentile is known beforehand."""
+        length, stall = 20, 2
+
+        def hold(_):
+            time.sleep(9)
+            os.kill(self.target.worker, signal.SIGSTOP)
+            time.sleep(stall)
+            os.kill(self.target.worker, signal.SIGCONT)
+
+        command = gameday("--rate", "1000/s", "--for", f"{length}s", "--timeout", "30s")
+        ran = self.run(command, self.timing, hold)
+        report = json.loads(ran.out)["open"]
+        latency = report["total"]["latencyUs"]
+        for name, expected in figures.stall_expected(stall, length).items():
+            self.table.goal("C1", f"{name} in ms under a stall of 2 s",
+                            f"{expected:.0f} +-3 % (+30)", [latency[name] / 1000],
+                            lambda x, e=expected: e * 0.97 <= x <= e * 1.03 + 30)
+        ended = sum(report["total"]["outcomes"].values())
+        lost = max(abs(20_000 - count) for count in (report["due"], ended, ran.requests))
+        self.table.goal("C1", "requests not accounted for, of 20,000", "0", [lost],
+                        lambda x: x == 0)
+
+    def overhead(self):
+        for rate, timer, cores in ((10000, "relaxed", 0.20), (10000, "precise", 0.55),
+                                   (1000, "precise", 0.10)):
+            command = gameday("--rate", f"{rate}/s", "--for", f"{self.seconds}s", "--timer", timer)
+
+            def one_round(command=command):
+                ran = self.run(command, self.timing)
+                return (ran.cpu_seconds / ran.seconds, ran.rss_mib), ran.foreign
+
+            rounds = self.quiet(one_round)
+            self.table.goal("H1", f"cores at {rate:,}/s, {timer} timer", f"<= {cores:.2f}",
+                            [one[0] for one in rounds], lambda x, cores=cores: x <= cores)
+            self.table.goal("H1", f"peak memory at {rate:,}/s, {timer} timer, MiB", "<= 32",
+                            [one[1] for one in rounds], lambda x: x <= 32)
+
+    def stop(self):
+        """An interrupt while the target hangs, up to the end of the process."""
+        times = []
+        for _ in range(self.rounds):
+            pulled = []
+
+            def hold(pid, pulled=pulled):
+                time.sleep(1.0)
+                os.kill(self.target.worker, signal.SIGSTOP)
+                time.sleep(0.5)
+                pulled.append(time.monotonic())
+                os.kill(pid, signal.SIGINT)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                pulled.append(time.monotonic())
+                os.kill(self.target.worker, signal.SIGCONT)
+
+            self.run(gameday("--rate", "2000/s", "--for", "60s"), self.timing, hold)
+            times.append(1000 * (pulled[1] - pulled[0]))
+        self.table.goal("H2", "interrupt to end, target stalled, ms", "<= 100", times,
+                        lambda x: x <= 100)
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    model = models[0] if models else platform.machine()
+    return f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}"
+
+
+def version(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return None
+    text = (done.stdout + done.stderr).strip().splitlines()
+    return text[0].strip() if text else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=5, help="quiet rounds of each comparison")
+    parser.add_argument("--seconds", type=int, default=5, help="length of one run")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of: {', '.join(PARTS)}")
+    parser.add_argument("--gentle", action="store_true", help="no priority over other programs")
+    arguments = parser.parse_args()
+    parts = arguments.only.split(",")
+    if wrong := [part for part in parts if part not in PARTS]:
+        parser.error(f"no such part: {', '.join(wrong)}")
+    for tool in ("nginx", "wrk"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is needed and not installed")
+    if os.cpu_count() < 2:
+        sys.exit("target and client need a core each")
+    figures.self_test()
+    with open(f"/tmp/gameday-bench-{PORT}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with Target(None if arguments.gentle else "throughput") as target:
+            bench = Bench(arguments, target)
+            for part in parts:
+                print(part, file=sys.stderr, flush=True)
+                getattr(bench, part)()
+    today = datetime.date.today().isoformat()
+    command = " ".join(["ci/bench/load.sh", *map(shlex.quote, sys.argv[1:])])
+    print(f"{today}, {machine()}; `{command}`.")
+    tools = [version([GAMEDAY, "--version"]), version(["nginx", "-v"]), version(["wrk", "-v"])]
+    print("; ".join(tool for tool in tools if tool) + f"; {bench.rejected} noisy rounds rejected.")
+    if bench.missing:
+        print(f"Not installed here, so their goals stay open: {', '.join(bench.missing)}.")
+    print("\n" + bench.table.markdown())
+
+
+if __name__ == "__main__":
+    main()
