@@ -198,14 +198,13 @@ async fn lane_loop(loops: Rc<Loops>, lane: usize) {
             },
         };
         let arrival = loops.arrival();
-        let Ok(request) = loops.requests.build(&arrival) else {
-            loops.tally.borrow_mut().count(RequestOutcome::Other);
-            tokio::time::sleep(REST).await;
-            continue;
-        };
         let mut sent_ns = 0;
-        let needle = loops.requests.needle(arrival.request);
-        let answer = open.exchange(request, needle, || sent_ns = loops.timeline.now_ns()).await;
+        let on_send = || sent_ns = loops.timeline.now_ns();
+        let answer = open.exchange(&loops.requests, &arrival, on_send).await;
+        if answer == Ok(RequestOutcome::Other) {
+            // A request that cannot be made must not be tried at full speed.
+            tokio::time::sleep(REST).await;
+        }
         let mut tally = loops.tally.borrow_mut();
         match answer {
             Ok(outcome) => {

@@ -120,7 +120,6 @@ async fn serve(
 ) -> RequestOutcome {
     let mut connected = Connected::Before;
     for _ in 0..=RESENDS_MAX {
-        let Ok(request) = requests.build(arrival) else { return RequestOutcome::Other };
         let open = match session {
             Some(open) if !open.is_closed() => open,
             _ => {
@@ -131,8 +130,7 @@ async fn serve(
                 }
             }
         };
-        let needle = requests.needle(arrival.request);
-        match open.exchange(request, needle, || desk.sent(lane, connected)).await {
+        match open.exchange(requests, arrival, || desk.sent(lane, connected)).await {
             Ok(outcome) => return outcome,
             Err(Failure::Ended(outcome)) => {
                 *session = None;

@@ -4,9 +4,11 @@
 //! about the system under test, and says of itself how late it was. [`run_closed`] is for
 //! benchmarks alone.
 
+mod answer;
 mod closed;
 mod desk;
 mod draw;
+mod flat;
 mod hdr_log;
 mod http;
 mod joint_waker;
@@ -14,6 +16,7 @@ mod lane;
 mod latencies;
 mod merge;
 mod mix;
+mod plain;
 #[cfg(test)]
 mod plans;
 mod ranges;

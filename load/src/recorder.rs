@@ -61,6 +61,13 @@ pub(crate) struct RequestPart {
     pub(crate) service: Latencies,
 }
 
+impl WindowPart {
+    /// Whether no request was due in it.
+    fn is_empty(&self) -> bool {
+        self.requests.iter().all(|request| request.planned == 0)
+    }
+}
+
 /// All open windows of one worker.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -172,6 +179,11 @@ impl Recorder {
         if windows > self.first {
             self.window(windows - 1);
         }
+        // A pause may have marked windows that were planned before the load was told to finish.
+        let kept = windows.saturating_sub(self.first) as usize;
+        while self.open.len() > kept && self.open.back().is_some_and(WindowPart::is_empty) {
+            self.open.pop_back();
+        }
         (self.first..).zip(self.open)
     }
 }
@@ -252,5 +264,12 @@ mod tests {
         recorder.paused(240_000_000..900_000_000);
         let all: Vec<bool> = recorder.finish(900_000_000).map(|(_, part)| part.paused).collect();
         assert_eq!(all, [false, false, true]);
+        // Told to finish at 110 ms, it stood still up to 900 ms.
+        let mut recorder = Recorder::new(1, 1_000_000_000);
+        recorder.planned(&arrival(100, 0));
+        recorder.paused(120_000_000..900_000_000);
+        recorder.ended(&arrival(100, 0), ending(RequestOutcome::Status(200)));
+        let all: Vec<bool> = recorder.finish(110_000_000).map(|(_, part)| part.paused).collect();
+        assert_eq!(all, [false, true]);
     }
 }

@@ -14,6 +14,7 @@ use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 
 use crate::draw::{Purpose, draw, uuid};
+use crate::flat::{Flat, flatten};
 use crate::mix::Arrival;
 use crate::target::{Protocol, Target};
 use crate::template::{Feeds, Template};
@@ -61,6 +62,8 @@ struct Prepared {
     body: Text<Bytes>,
     key: Key,
     needle: Option<Bytes>,
+    /// The whole request as it goes over the wire, where it is the same for all.
+    flat: Option<Flat>,
 }
 
 /// A part of a request that is either the same for all or made for each.
@@ -90,13 +93,39 @@ impl Requests {
             .iter()
             .map(|request| prepare(request, target, &feeds, &common))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
+        let mut requests = Self {
             prepared,
             feeds,
             id_prefix: sender.id_prefix.to_owned(),
             seed: sender.seed,
             correlation: plan.correlation,
-        })
+        };
+        if !plan.correlation {
+            for request in 0..requests.prepared.len() {
+                requests.prepared[request].flat = requests.fixed(request);
+            }
+        }
+        Ok(requests)
+    }
+
+    /// A request without data, in its form on the wire.
+    fn fixed(&self, request: usize) -> Option<Flat> {
+        let prepared = &self.prepared[request];
+        let same = matches!(prepared.uri, Text::Fixed(_))
+            && matches!(prepared.body, Text::Fixed(_))
+            && prepared.templated.is_empty()
+            && prepared.key == Key::None;
+        let any = Arrival { number: 0, due_ns: 0, request, id: None };
+        // What cannot be built here fails when it is sent.
+        same.then(|| self.build(&any).ok().as_ref().map(flatten)).flatten()
+    }
+
+    /// One request, filled in, as it goes over an HTTP/1.1 connection.
+    pub(crate) fn flat(&self, arrival: &Arrival) -> Result<Flat, hyper::http::Error> {
+        match &self.prepared[arrival.request].flat {
+            Some(flat) => Ok(flat.clone()),
+            None => Ok(flatten(&self.build(arrival)?)),
+        }
     }
 
     /// The kinds by place in the mix.
@@ -202,6 +231,7 @@ fn prepare(
         body,
         key: request.key,
         needle: needle.map(Bytes::from),
+        flat: None,
     })
 }
 

@@ -1,6 +1,7 @@
-//! One connection that speaks HTTP, and one request and answer on it.
+//! One connection that speaks HTTP, and one request and answer on it. HTTP/1.1 without TLS is
+//! `plain`'s, all else hyper's.
 //!
-//! The future of the connection is polled by whoever uses it, in the same task: an answer needs
+//! The future of a hyper connection is polled by whoever uses it, in the same task: an answer needs
 //! one wake-up, not two. Does not measure time and does not decide about tries.
 
 use std::error::Error as _;
@@ -18,7 +19,9 @@ use hyper::{Method, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::joint_waker::JointWaker;
-use crate::request::OutgoingRequest;
+use crate::mix::Arrival;
+use crate::plain::PlainConnection;
+use crate::request::Requests;
 use crate::search::Search;
 use crate::transport::{Transport, class};
 
@@ -29,6 +32,8 @@ pub(crate) type Http2Sender = http2::SendRequest<Full<Bytes>>;
 /// A connection that is ready for a request, or was.
 #[derive(Debug)]
 pub(crate) enum Session {
+    /// HTTP/1.1 without TLS.
+    Plain(PlainConnection),
     /// With its own connection.
     Http1 {
         /// Takes requests.
@@ -57,6 +62,10 @@ pub(crate) enum Failure {
 impl Session {
     /// Begins HTTP/1.1 on a stream.
     pub(crate) async fn http1(transport: Transport) -> Result<Self, RequestOutcome> {
+        let transport = match transport {
+            Transport::Plain(stream) => return Ok(Self::Plain(PlainConnection::new(stream))),
+            Transport::Tls(_) => transport,
+        };
         // One flat write is cheaper than a vectored one for requests of usual size.
         let handshake =
             http1::Builder::new().writev(false).handshake(TokioIo::new(transport)).await;
@@ -67,6 +76,7 @@ impl Session {
     /// Whether no further request can be sent on it.
     pub(crate) fn is_closed(&self) -> bool {
         match self {
+            Self::Plain(connection) => connection.is_closed(),
             Self::Http1 { connection, .. } => connection.is_none(),
             Self::Http2 { sender } => sender.is_closed(),
         }
@@ -75,6 +85,7 @@ impl Session {
     /// Lets the connection see what happens while no request is on its way. Ready when it is over.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
+            Self::Plain(connection) => connection.poll_idle(cx),
             Self::Http1 { connection, waker, .. } => {
                 waker.poll(cx, |cx| match poll_connection(connection, cx) {
                     Progress::Open => Poll::Pending,
@@ -86,15 +97,23 @@ impl Session {
     }
 
     /// Sends a request and reads the whole answer; the outcome is its status, or that its body is
-    /// wrong. `on_send` is called at the last moment before
-    /// the first byte goes out. Dropping the future closes an HTTP/1.1 connection.
+    /// wrong. `on_send` is called at the last moment before the first byte goes out. Dropping the
+    /// future closes an HTTP/1.1 connection.
     pub(crate) async fn exchange(
         &mut self,
-        request: OutgoingRequest,
-        needle: Option<&Bytes>,
+        requests: &Requests,
+        arrival: &Arrival,
         on_send: impl FnOnce(),
     ) -> Result<RequestOutcome, Failure> {
+        let needle = requests.needle(arrival.request);
+        if let Self::Plain(connection) = self {
+            // Data that HTTP does not allow is the client's own failure.
+            let Ok(request) = requests.flat(arrival) else { return Ok(RequestOutcome::Other) };
+            return connection.exchange(&request, needle, on_send).await;
+        }
+        let Ok(request) = requests.build(arrival) else { return Ok(RequestOutcome::Other) };
         match self {
+            Self::Plain(_) => unreachable!("it was taken above"),
             Self::Http1 { sender, connection, waker } => {
                 let talk = async {
                     sender.ready().await.map_err(|_| Failure::NotSent)?;
