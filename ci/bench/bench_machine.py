@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 
@@ -126,6 +127,29 @@ def busy_seconds(cpu):
     return (user + nice + system + irq + soft + steal) * TICK
 
 
+class Memory(threading.Thread):
+    """Follows a process's peak memory. The kernel's own figure at the end of a child would hold
+    the memory of this program, from before it became another."""
+
+    EVERY_SECONDS = 0.05
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.peak_mib = pid, 0.0
+
+    def run(self):
+        while True:
+            try:
+                with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
+                    lines = [line for line in file if line.startswith("VmHWM:")]
+            except OSError:
+                return
+            if not lines:
+                return
+            self.peak_mib = max(self.peak_mib, int(lines[0].split()[1]) / 1024)
+            time.sleep(self.EVERY_SECONDS)
+
+
 def run(target, command, priority, during=None):
     """Runs one client to its end; `during` is called with its pid beside it."""
     out = tempfile.TemporaryFile()
@@ -135,6 +159,8 @@ def run(target, command, priority, during=None):
     child = subprocess.Popen(
         command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=pin(CLIENT_CPU, priority)
     )
+    memory = Memory(child.pid)
+    memory.start()
     if during:
         during(child.pid)
     _, status, usage = os.wait4(child.pid, 0)
@@ -152,7 +178,7 @@ def run(target, command, priority, during=None):
         requests=target.served() - served,
         seconds=seconds,
         cpu_seconds=cpu,
-        rss_mib=usage.ru_maxrss / 1024,
+        rss_mib=memory.peak_mib,
         foreign=max((all_ - ours) / seconds for all_, ours in zip(busy, own)),
     )
 
