@@ -1,9 +1,11 @@
 #!/bin/sh
 # Runs every catalogue scenario, inferred, on the healthy lab and on its matching defect, and
-# writes the table to docs/catalogue.md. Takes about half an hour on two cores.
+# writes the table to docs/catalogue.md. A pass needs all the trials that the scenario asks for;
+# to refute a claim of 80 % at 95 %, also among several, five bad trials are enough. Takes about
+# twenty minutes on two cores.
 set -eu
 cd "$(dirname "$0")/.."
-gameday="${CARGO_TARGET_DIR:-target}/release/gameday"
+gameday="${GAMEDAY:-${CARGO_TARGET_DIR:-target}/release/gameday}"
 runs=$(mktemp -d)
 table="$runs/table.md"
 trap 'rm -rf "$runs"' EXIT
@@ -15,7 +17,7 @@ row() { # SCENARIO healthy|DEFECT|trials:N EXPECTED
     case "$2" in
         healthy) set -- "$1" "$2" "$3" ;;
         trials:*) set -- "$1" "$2" "$3" --trials "${2#trials:}" ;;
-        *) set -- "$1" "$2" "$3" --with "$2" ;;
+        *) set -- "$1" "$2" "$3" --with "$2" --trials 5 ;;
     esac
     scenario=$1 lab=$2 expected=$3
     shift 3
@@ -29,7 +31,7 @@ row() { # SCENARIO healthy|DEFECT|trials:N EXPECTED
 {
     echo "# The catalogue, inferred"
     echo
-    echo "Every scenario on the healthy lab and on a lab with the matching defect, with its full number of trials. Written by \`cargo ci full\` on $(date -u +%F), $(nproc) cores, Linux $(uname -r)."
+    echo "Every scenario on the healthy lab and on a lab with the matching defect, with confidence: healthy with all its trials, defects with five fault trials. Written by \`cargo ci full\` on $(date -u +%F), $(nproc) cores, Linux $(uname -r)."
     echo
     echo "| scenario | lab | expected exit | exit | time | verdict |"
     echo "|---|---|---|---|---|---|"

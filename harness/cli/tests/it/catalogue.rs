@@ -1,17 +1,15 @@
 //! Each catalogue scenario against the healthy lab and against its matching defect, in the quick
 //! form: two fault trials, compared plainly. `cargo ci full` runs them inferred.
 
-use crate::support::{Place, alone};
+use crate::support::run_undisturbed;
 
 /// Runs the quick form and gives its exit code and what it said.
 fn quick(scenario: &str, defect: Option<&str>) -> (i32, String) {
-    let _alone = alone();
-    let place = Place::new();
     let mut arguments = vec!["run", scenario, "--mode", "observed", "--trials", "2"];
     if let Some(defect) = defect {
         arguments.extend(["--with", defect]);
     }
-    let said = place.gameday(&arguments);
+    let (place, said) = run_undisturbed(&arguments);
     assert!(place.processes().is_empty(), "left behind: {:?}", place.processes());
     (said.code, format!("{}\n{}", said.out, said.err))
 }

@@ -1,6 +1,6 @@
 //! The other commands, on one stored run and without any.
 
-use crate::support::{Place, alone};
+use crate::support::{Place, run_undisturbed};
 
 #[test]
 fn a_scenario_goes_from_init_to_plan() {
@@ -80,9 +80,8 @@ fn doctor_says_what_this_machine_can_do() {
 
 #[test]
 fn a_stored_run_is_judged_replayed_and_reported_without_its_lab() {
-    let _alone = alone();
-    let place = Place::new();
-    let run = place.gameday(&["run", "payments-outage", "--mode", "observed", "--trials", "2"]);
+    let (place, run) =
+        run_undisturbed(&["run", "payments-outage", "--mode", "observed", "--trials", "2"]);
     assert_eq!(run.code, 0, "{run:?}");
     let again = place.gameday(&["judge"]);
     assert_eq!(again.code, 0, "{again:?}");
