@@ -39,4 +39,6 @@ rows! {
     a_killed_pod_that_pages_twice: "checkout-pod-kill", Some("alerter=repeats") => 1;
     slow_payments_are_survived: "payments-slow", None => 0;
     slow_payments_without_breaker: "payments-slow", Some("breaker=off") => 1;
+    the_breaker_acts_and_stays_quiet: "breaker-automation", None => 0;
+    a_missing_breaker_does_not_act: "breaker-automation", Some("breaker=off") => 1;
 }
