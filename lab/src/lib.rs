@@ -30,7 +30,7 @@ pub use layout::Edge;
 pub use logs::{LogFollower, LogText, logs};
 pub use measure::{Measure, Orders, measure};
 pub use process::{ProcessIdentity, boot_id};
-pub use roles::{ArgumentError, RoleArguments, RoleName, run_role};
+pub use roles::{ArgumentError, EXIT_ADDRESS_TAKEN, RoleArguments, RoleName, run_role};
 pub use settings::Settings;
 pub use state::{
     Deployment, Endpoints, EventKind, EventRecord, LAB_FORMAT, LabState, Labels, Pod, PodPhase,

@@ -30,9 +30,9 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::supervisor;
 
-/// The exit code of a role whose address was taken: the supervisor gives the lab up, and
-/// `up` tries again with other ports.
-pub(crate) const EXIT_ADDRESS_TAKEN: u8 = 75;
+/// The exit code of a role, or of the interposer, whose address was taken: the supervisor gives
+/// the lab up, and `up` tries again with other ports.
+pub const EXIT_ADDRESS_TAKEN: u8 = 75;
 
 /// What every role is handed.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use super::Supervisor;
 use super::slot::{spawn, stop_child};
 use crate::clock::moment;
 use crate::process::ProcessIdentity;
+use crate::roles::EXIT_ADDRESS_TAKEN;
 
 /// Its addresses accept within this time, or the lab does not start.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -25,9 +26,14 @@ pub(super) async fn start(lab: &Arc<Supervisor>) -> Option<Child> {
     let begun = Instant::now();
     for address in lab.layout.edges.iter().flat_map(|edge| &edge.addresses) {
         while TcpStream::connect(address).await.is_err() {
-            let ended = !matches!(child.try_wait(), Ok(None));
-            if ended || begun.elapsed() > START_LIMIT {
-                lab.log.line(&format!("the interposer does not listen on {address}"));
+            let ended = child.try_wait().ok().flatten();
+            if ended.is_some_and(|it| it.code() == Some(i32::from(EXIT_ADDRESS_TAKEN))) {
+                lab.address_taken();
+                return None;
+            }
+            if ended.is_some() || begun.elapsed() > START_LIMIT {
+                let how = ended.map_or_else(String::new, |status| format!(", it ended: {status}"));
+                lab.log.line(&format!("the interposer does not listen on {address}{how}"));
                 return None;
             }
             tokio::time::sleep(LOOK_AGAIN).await;

@@ -5,10 +5,12 @@
 //! labs each is claimed by an abstract socket name, which leaves no file and ends with us.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
+
+use tokio::net::TcpSocket;
 
 use crate::clock::monotonic_us;
 
@@ -41,12 +43,18 @@ pub(super) fn claim(count: usize) -> Claims {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let name = UnixAddress::from_abstract_name(format!("gameday-lab-port-{port}"));
         let Ok(claim) = name.and_then(|name| UnixDatagram::bind_addr(&name)) else { continue };
-        if TcpListener::bind(address).is_ok() {
+        if is_free(address) {
             claims.addresses.push(address);
             claims.names.push(claim);
         }
     }
     claims
+}
+
+/// Whether anybody may take the address, also one who does not set `SO_REUSEADDR`, as the socket
+/// that keeps a port for the interposer: connections of an earlier owner may still be winding up.
+fn is_free(address: SocketAddr) -> bool {
+    TcpSocket::new_v4().and_then(|socket| socket.bind(address)).is_ok()
 }
 
 /// The ports below the kernel's range, or those above it, or all.
@@ -64,6 +72,9 @@ fn range(kernel: &str) -> RangeInclusive<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
@@ -72,6 +83,19 @@ mod tests {
         assert_eq!(range("1024 50000"), 50_001..=65_535);
         assert_eq!(range("1024 65535"), 20_000..=65_535);
         assert_eq!(range(""), 20_000..=32_767);
+    }
+
+    #[test]
+    fn a_port_whose_connections_wind_up_is_not_free() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut caller = TcpStream::connect(address).unwrap();
+        // The side that closes first keeps the port in TIME_WAIT.
+        drop(listener.accept().unwrap());
+        assert_eq!(caller.read(&mut [0]).unwrap(), 0);
+        drop((caller, listener));
+        assert!(TcpListener::bind(address).is_ok(), "whoever sets SO_REUSEADDR may have it");
+        assert!(!is_free(address));
     }
 
     #[test]

@@ -15,8 +15,12 @@ pub(crate) fn proxy(arguments: &AgentProxy) -> Result<u8, Failure> {
         socket: arguments.socket.clone(),
         log: arguments.log.clone(),
     };
-    agent::proxy::run(&arguments).map_err(|error| Failure::could_not("run the proxy", &error))?;
-    Ok(exit::PASS)
+    match agent::proxy::run(&arguments) {
+        Ok(()) => Ok(exit::PASS),
+        // The lab that started it tries again with other ports.
+        Err(error) if error.is_address_taken() => Ok(lab::EXIT_ADDRESS_TAKEN),
+        Err(error) => Err(Failure::could_not("run the proxy", &error)),
+    }
 }
 
 pub(crate) fn watchdog(arguments: &AgentWatchdog) -> Result<u8, Failure> {
