@@ -18,7 +18,7 @@ use crate::units::Duration;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
     /// The run began; always the first.
     Started {
@@ -81,7 +81,7 @@ pub struct WindowCounts {
 
 /// Who wants the run to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum AbortRequest {
     /// An interrupt (Ctrl-C, SIGTERM); the count tells how often.
     Signal {
@@ -97,7 +97,7 @@ pub enum AbortRequest {
 
 /// A precondition of safety that is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Lost {
     /// The journal or the ledger cannot be written.
     Storage {
@@ -125,7 +125,7 @@ pub enum Lost {
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Done {
     /// The system is open; this is what it consists of.
     Opened(Topology),
@@ -213,7 +213,7 @@ pub enum Done {
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Command {
     /// Start the system, or attach to it.
     Open,

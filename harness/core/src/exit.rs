@@ -33,7 +33,7 @@ pub const MEANINGS: [(u8, &str); 8] = [
 
 /// How a run ended, apart from what it found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EndOfRun {
     /// All trials that the plan asked for were done.
     Completed,

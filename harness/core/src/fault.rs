@@ -109,7 +109,7 @@ pub enum Sighting {
 
 /// Why a step of a fault did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum FaultError {
     /// The target is not there.
     #[error("target not found: {target}")]

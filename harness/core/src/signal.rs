@@ -14,7 +14,7 @@ use crate::topology::Topology;
 
 /// One observation. An unreachable source is an observation, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Observation {
     /// A value was read. Probes give 1 for ok and 0 for failed.
     Value {

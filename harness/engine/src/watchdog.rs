@@ -27,7 +27,7 @@ const END_MAX: Duration = Duration::from_secs(3);
 
 /// What the harness says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ToWatchdog {
     /// The harness lives: the lease begins anew.
     Renew {
@@ -40,7 +40,7 @@ pub enum ToWatchdog {
 
 /// What the watchdog says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum FromWatchdog {
     /// It is in a session of its own and watches.
     Ready,

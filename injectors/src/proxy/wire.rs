@@ -28,7 +28,7 @@ pub const NAME_BYTES_MAX: usize = 200;
 
 /// What the proxy does on an edge while a fault is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ProxyEffect {
     /// Nothing listens: new connections get ECONNREFUSED, existing ones are reset.
     Refuse,

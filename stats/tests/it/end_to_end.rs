@@ -48,7 +48,7 @@ struct Assertion {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "snake_case")]
 enum Kind {
     SuccessRate { target: Value },
     Latency { quantile: Value, threshold_ms: f64 },

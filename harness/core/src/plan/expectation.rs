@@ -31,7 +31,7 @@ pub struct Claim {
 
 /// What must hold in a trial. Closed: each variant has its own judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Assertion {
     /// The share of good requests.
     SuccessRate {
@@ -149,7 +149,7 @@ pub enum Against {
 
 /// What an automation must, or must not, do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum AutomationRule {
     /// It does this in time: sensitivity, over trials with the fault.
     Acts {
@@ -294,7 +294,7 @@ pub enum PhaseEdge {
 
 /// What an instant of a window hangs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Anchor {
     /// A phase.
     Phase {

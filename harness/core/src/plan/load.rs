@@ -58,7 +58,7 @@ pub struct StatusRange {
 
 /// How the rate goes over the time since the load's start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Shape {
     /// One rate.
     Constant {
@@ -165,7 +165,7 @@ pub enum Key {
 
 /// Where the values of a template come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Feed {
     /// A fresh UUID (version 4) from the trial's seed.
     Uuid {},

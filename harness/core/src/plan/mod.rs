@@ -148,7 +148,7 @@ pub struct SignalPlan {
 
 /// What a source reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum SourcePlan {
     /// An HTTP check on a connection of its own, at a fixed period: 1 ok, 0 failed.
     Probe {

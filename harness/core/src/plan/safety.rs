@@ -46,7 +46,7 @@ pub struct Guardrail {
 
 /// What a guardrail watches, tick by tick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Guard {
     /// The share of good among ended requests, against a bound. A tick without any is no breach.
     Success {

@@ -10,7 +10,7 @@ use harness_core::units::Duration;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum LedgerEntry {
     /// The first line: whose ledger this is.
     #[serde(rename_all = "camelCase")]

@@ -49,7 +49,7 @@ pub(crate) struct Mark {
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Record {
     /// A new order, or the same one again.
     Create(NewOrder),
