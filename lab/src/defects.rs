@@ -33,6 +33,14 @@ pub enum Defect {
     RetriesOff,
     /// Payments answers in about 150 ms instead of 8 ms.
     PaymentsSlow,
+    /// The cost cap watches and never acts.
+    CapOff,
+    /// The cost cap acts after 8 s above its limit instead of 500 ms.
+    CapLate,
+    /// The batch runner runs all jobs at once.
+    QuotaOff,
+    /// The alerter drops a page that the pager did not take at once.
+    AlerterForgets,
 }
 
 /// A name, the value that switches a defect on, and what it does.
@@ -48,17 +56,21 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 10] = [
+const KNOWN: [KnownDefect; 14] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("supervisor", "off", Defect::SupervisorOff, "dead instances stay dead"),
     known("alerter", "off", Defect::AlerterOff, "alerts fire but nobody is told"),
     known("alerter", "repeats", Defect::AlerterRepeats, "each incident pages twice"),
+    known("alerter", "forgets", Defect::AlerterForgets, "an undelivered page is dropped"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
     known("restart", "slow", Defect::RestartSlow, "a dead instance waits 4 s for its restart"),
     known("retries", "off", Defect::RetriesOff, "the edge retries nothing"),
     known("payments", "slow", Defect::PaymentsSlow, "payments takes about 150 ms"),
+    known("cap", "off", Defect::CapOff, "the cost cap stops nothing"),
+    known("cap", "late", Defect::CapLate, "the cost cap takes 8 s to act"),
+    known("quota", "off", Defect::QuotaOff, "any number of jobs runs at once"),
 ];
 
 const fn known(

@@ -19,18 +19,22 @@ pub(crate) struct ServiceShape {
 }
 
 /// Every service with its replicas, in the order in which they start.
-pub(crate) const SERVICES: [ServiceShape; 7] = [
+pub(crate) const SERVICES: [ServiceShape; 11] = [
     ServiceShape { name: "store", replicas: 1 },
     ServiceShape { name: "payments", replicas: 1 },
     ServiceShape { name: "checkout", replicas: 3 },
     ServiceShape { name: "worker", replicas: 1 },
     ServiceShape { name: "edge", replicas: 1 },
     ServiceShape { name: "collector", replicas: 1 },
+    ServiceShape { name: "pager", replicas: 1 },
     ServiceShape { name: "alerter", replicas: 1 },
+    ServiceShape { name: "jobs", replicas: 1 },
+    ServiceShape { name: "meter", replicas: 1 },
+    ServiceShape { name: "cap", replicas: 1 },
 ];
 
 /// Every declared edge, caller first. A fault can interpose on each of them.
-pub(crate) const EDGES: [(&str, &str); 10] = [
+pub(crate) const EDGES: [(&str, &str); 14] = [
     ("edge", "checkout"),
     ("checkout", "payments"),
     ("checkout", "store"),
@@ -41,6 +45,10 @@ pub(crate) const EDGES: [(&str, &str); 10] = [
     ("collector", "payments"),
     ("collector", "store"),
     ("collector", "worker"),
+    ("alerter", "pager"),
+    ("meter", "jobs"),
+    ("cap", "meter"),
+    ("cap", "jobs"),
 ];
 
 /// The name of an edge: `caller->callee`.

@@ -81,6 +81,14 @@ pub struct Endpoints {
     pub store: String,
     /// The charges.
     pub payments: String,
+    /// The batch jobs.
+    pub jobs: String,
+    /// What was spent.
+    pub meter: String,
+    /// What the cost cap did.
+    pub cap: String,
+    /// The pages that arrived.
+    pub pager: String,
     /// The topology, events, reset and steady state.
     pub supervisor: String,
 }

@@ -6,11 +6,15 @@ use harness_core::system::{DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
 
 /// Services of `lab/shop` with their replicas, in the order of their names.
-const SERVICES: [(&str, usize); 8] = [
+const SERVICES: [(&str, usize); 12] = [
     ("alerter", 1),
+    ("cap", 1),
     ("checkout", 3),
     ("collector", 1),
     ("edge", 1),
+    ("jobs", 1),
+    ("meter", 1),
+    ("pager", 1),
     ("payments", 1),
     ("store", 1),
     ("supervisor", 1),
@@ -18,7 +22,10 @@ const SERVICES: [(&str, usize); 8] = [
 ];
 
 /// Edges of `lab/shop`, in the order of their names.
-const EDGES: [(&str, &str); 10] = [
+const EDGES: [(&str, &str); 14] = [
+    ("alerter", "pager"),
+    ("cap", "jobs"),
+    ("cap", "meter"),
     ("checkout", "payments"),
     ("checkout", "store"),
     ("collector", "checkout"),
@@ -27,6 +34,7 @@ const EDGES: [(&str, &str); 10] = [
     ("collector", "store"),
     ("collector", "worker"),
     ("edge", "checkout"),
+    ("meter", "jobs"),
     ("worker", "payments"),
     ("worker", "store"),
 ];
@@ -90,6 +98,6 @@ mod tests {
             assert!(shop.service(&edge.caller.as_str().into()).is_some(), "{}", edge.name);
         }
         assert_eq!(shop.declared(), shop);
-        assert_eq!(shop.instances_total(), 10);
+        assert_eq!(shop.instances_total(), 14);
     }
 }

@@ -26,9 +26,17 @@ pub enum RoleName {
     Collector,
     /// Evaluates rules and pages.
     Alerter,
+    /// Runs batch jobs.
+    Jobs,
+    /// The cost feed.
+    Meter,
+    /// Stops jobs that cost too much.
+    Cap,
+    /// Takes pages.
+    Pager,
 }
 
-const ROLES: [(RoleName, &str); 9] = [
+const ROLES: [(RoleName, &str); 13] = [
     (RoleName::Supervisor, "supervisor"),
     (RoleName::Interposer, "interposer"),
     (RoleName::Edge, "edge"),
@@ -38,6 +46,10 @@ const ROLES: [(RoleName, &str); 9] = [
     (RoleName::Worker, "worker"),
     (RoleName::Collector, "collector"),
     (RoleName::Alerter, "alerter"),
+    (RoleName::Jobs, "jobs"),
+    (RoleName::Meter, "meter"),
+    (RoleName::Cap, "cap"),
+    (RoleName::Pager, "pager"),
 ];
 
 impl RoleName {

@@ -4,9 +4,13 @@
 
 mod alerter;
 mod arguments;
+mod cap;
 mod checkout;
 mod collector;
 mod edge;
+mod jobs;
+mod meter;
+mod pager;
 mod payments;
 mod service_time;
 mod store;
@@ -20,6 +24,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 pub use arguments::{ArgumentError, RoleArguments, RoleName};
+pub(crate) use jobs::OWN_GROUP;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +100,10 @@ fn run(arguments: RoleArguments, log: Log) -> Result<(), ExitCode> {
             RoleName::Worker => worker::run(Arc::clone(&context)).await,
             RoleName::Collector => collector::run(Arc::clone(&context)).await,
             RoleName::Alerter => alerter::run(Arc::clone(&context)).await,
+            RoleName::Jobs => jobs::run(Arc::clone(&context)).await,
+            RoleName::Meter => meter::run(Arc::clone(&context)).await,
+            RoleName::Cap => cap::run(Arc::clone(&context)).await,
+            RoleName::Pager => pager::run(Arc::clone(&context)).await,
             RoleName::Supervisor | RoleName::Interposer => Ok(()),
         };
         served.map_err(|error| {

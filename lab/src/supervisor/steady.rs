@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Supervisor;
 use crate::clock::moment;
 use crate::http::{Answer, Client, Outgoing};
+use crate::roles::OWN_GROUP;
 use crate::state::{EventKind, Steady};
 
 /// One question to a role.
@@ -28,6 +29,28 @@ struct CheckoutState {
 #[derive(Deserialize)]
 struct StoreState {
     pending: usize,
+}
+
+#[derive(Deserialize)]
+struct AlerterState {
+    waiting: usize,
+}
+
+#[derive(Deserialize)]
+struct JobsState {
+    groups: Vec<JobGroup>,
+}
+
+#[derive(Deserialize)]
+struct JobGroup {
+    label: String,
+    running: usize,
+    pending: usize,
+}
+
+#[derive(Deserialize)]
+struct CapState {
+    stopped: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +82,14 @@ pub(super) async fn steady(lab: &Supervisor) -> Steady {
             None => missing.push(String::from("the store does not answer")),
         }
     }
+    missing.extend(alerting(lab).await);
+    missing.extend(spending(lab).await);
+    Steady { ready: missing.is_empty(), missing }
+}
+
+/// What fires, and what was not delivered.
+async fn alerting(lab: &Supervisor) -> Vec<String> {
+    let mut missing = Vec::new();
     for client in lab.clients("alerter") {
         match ask(client, "/api/v2/alerts").await.and_then(|answer| answer.json()) {
             Some::<Vec<FiringAlert>>(alerts) => missing.extend(alerts.iter().map(|alert| {
@@ -68,7 +99,36 @@ pub(super) async fn steady(lab: &Supervisor) -> Steady {
             None => missing.push(String::from("the alerter does not answer")),
         }
     }
-    Steady { ready: missing.is_empty(), missing }
+    for client in lab.clients("alerter") {
+        let state = ask(client, "/state").await.and_then(|answer| answer.json::<AlerterState>());
+        if let Some(AlerterState { waiting: 1.. }) = state {
+            missing.push(String::from("a page is not delivered"));
+        }
+    }
+    missing
+}
+
+/// What runs or is stopped beyond the shop's own jobs.
+async fn spending(lab: &Supervisor) -> Vec<String> {
+    let mut missing = Vec::new();
+    for client in lab.clients("jobs") {
+        match ask(client, "/jobs").await.and_then(|answer| answer.json::<JobsState>()) {
+            Some(state) => missing.extend(state.groups.iter().filter_map(|group| {
+                let jobs = group.running + group.pending;
+                let own = group.label == OWN_GROUP;
+                (!own && jobs > 0).then(|| format!("{jobs} jobs of {} run or wait", group.label))
+            })),
+            None => missing.push(String::from("the jobs do not answer")),
+        }
+    }
+    for client in lab.clients("cap") {
+        match ask(client, "/state").await.and_then(|answer| answer.json::<CapState>()) {
+            Some(state) => missing
+                .extend(state.stopped.iter().map(|label| format!("the cap holds {label} back"))),
+            None => missing.push(String::from("the cost cap does not answer")),
+        }
+    }
+    missing
 }
 
 /// Closes breakers, forgets back-offs, brings replicas back and waits for steady state, for a
@@ -128,18 +188,22 @@ pub(super) async fn restore(lab: &Supervisor, deployment: &str) -> Option<Steady
     }
 }
 
-/// What the automations of the lab did after an instant of `CLOCK_MONOTONIC`, in order of time:
-/// the breakers' changes. An instance that does not answer is named, for its events are missing.
+/// What the automations of the lab did after an instant of `CLOCK_MONOTONIC`, in order of time: the
+/// breakers' changes and the cost cap's acts. An instance that does not answer is named, for its
+/// events are missing.
 pub(super) async fn automation(lab: &Supervisor, after_us: u64) -> Value {
     let (mut events, mut silent) = (Vec::new(), Vec::new());
-    for (slot, client) in lab.clients("checkout").enumerate() {
+    let breakers = lab.clients("checkout").enumerate().map(|(slot, it)| ("breaker", slot, it));
+    let caps = lab.clients("cap").enumerate().map(|(slot, it)| ("cap", slot, it));
+    for (automation, slot, client) in breakers.chain(caps) {
         let answer = ask(client, "/events").await.and_then(|answer| answer.json::<Value>());
         let Some(Value::Array(all)) = answer.map(|mut answer| answer["events"].take()) else {
-            silent.push(format!("checkout-{slot}"));
+            let service = if automation == "cap" { "cap" } else { "checkout" };
+            silent.push(format!("{service}-{slot}"));
             continue;
         };
         for mut event in all {
-            event["automation"] = Value::from("breaker");
+            event["automation"] = Value::from(automation);
             event["slot"] = Value::from(slot);
             events.push(event);
         }

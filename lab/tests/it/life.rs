@@ -22,9 +22,9 @@ fn a_lab_takes_orders_and_leaves_no_process_port_or_file() {
     assert_eq!(request(&lab.lab.endpoints.edge, "GET", "/nothing", "").0, 404);
     let status = lab::status(&lab.state()).unwrap();
     assert!(status.running && status.steady.unwrap().ready);
-    assert_eq!(status.lab.pods.len(), 9);
+    assert_eq!(status.lab.pods.len(), 13);
     let all = pids(&status.lab);
-    assert!(all.len() == 10 && all.iter().all(|pid| is_alive(*pid)));
+    assert!(all.len() == 14 && all.iter().all(|pid| is_alive(*pid)));
 
     let stopped = lab::down(&lab.state(), Leave::Nothing).unwrap();
     assert!(stopped.graceful && stopped.killed.is_empty(), "{stopped:?}");

@@ -1,6 +1,8 @@
-//! `alerter`: evaluates the rules over the collector's HTTP API and pages once per incident.
+//! `alerter`: evaluates the rules over the collector's HTTP API and pages once per incident: the
+//! pager, and whoever has leased a receiver.
 
 mod incidents;
+mod outbox;
 mod rules;
 mod webhook;
 
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use incidents::{Incidents, Notification, Status};
+use outbox::{OnFailure, Outbox};
 use rules::{LONG_MS, Observations, evaluate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,14 +79,19 @@ struct Alerter {
     /// URL and end of the lease.
     receivers: Mutex<BTreeMap<String, Instant>>,
     deliveries: Arc<Semaphore>,
+    outbox: Outbox,
     /// Whether the rules are evaluated; before that the pod is not ready.
     watching: AtomicBool,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let collector = Client::new(context.layout.service("collector")[0]);
+    let forgets = context.layout.defects.has(Defect::AlerterForgets);
+    let on_failure = if forgets { OnFailure::Forget } else { OnFailure::TryAgain };
+    let pager = Client::new(context.layout.dial("alerter", "pager")[0]);
     let role = Arc::new(Alerter {
         collector,
+        outbox: Outbox::new(pager, on_failure),
         told: Mutex::default(),
         receivers: Mutex::default(),
         deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
@@ -94,8 +102,13 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         let role = Arc::clone(&role);
         async move { role.watch().await }
     });
+    let delivering = tokio::spawn({
+        let role = Arc::clone(&role);
+        async move { role.outbox.deliver().await }
+    });
     let served = context.serve(role).await;
     watching.abort();
+    delivering.abort();
     served
 }
 
@@ -131,6 +144,7 @@ impl Service for Alerter {
                 self.receivers().remove(&url);
                 Reply::ok(&json!({ "receivers": self.live() }))
             }
+            (&Method::GET, "/state") => Reply::ok(&json!({ "waiting": self.outbox.len() })),
             (&Method::GET, "/healthz") if !self.watching.load(Ordering::Relaxed) => {
                 Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not every target was up yet")
             }
@@ -265,8 +279,12 @@ impl Alerter {
             if told.pages.len() == PAGES_MAX {
                 told.pages.pop_front();
             }
+            let key = format!("{}-{}", self.context.instance, page.sequence);
             told.pages.push_back(page);
             drop(told);
+            if !self.outbox.put(&key, body.clone()) {
+                self.context.log.line(&format!("the page {key} is dropped: too many wait"));
+            }
             for url in receivers {
                 self.deliver(url, &body);
             }

@@ -1,0 +1,96 @@
+//! `pager`: whom the alerter wakes. It takes webhooks, tells repeated deliveries from new pages,
+//! and takes acknowledgements.
+
+mod book;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use book::{Book, Message, Page};
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Context;
+use crate::clock::moment;
+use crate::http::{Call, Reply, Service};
+
+/// The header in which the sender names a delivery.
+pub(super) const DELIVERY_KEY: &str = "x-delivery-key";
+/// A longer key is cut.
+const KEY_CHARACTERS_MAX: usize = 200;
+
+/// A webhook, as far as a pager reads it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Webhook {
+    status: String,
+    group_labels: BTreeMap<String, String>,
+    #[serde(default)]
+    common_labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Pager {
+    context: Arc<Context>,
+    book: Mutex<Book>,
+}
+
+pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
+    let role = Pager { context: Arc::clone(&context), book: Mutex::default() };
+    context.serve(Arc::new(role)).await
+}
+
+impl Service for Pager {
+    async fn answer(self: Arc<Self>, call: Call) -> Reply {
+        match (&call.method, call.path.as_str()) {
+            (&Method::POST, "/hook") => self.receive(&call),
+            (&Method::GET, "/api/pages") => {
+                let after = call.parameter("after").and_then(|text| text.parse().ok());
+                let book = self.book();
+                let pages: Vec<&Page> = book.after(after.unwrap_or(0)).collect();
+                Reply::ok(&json!({ "instance": self.context.instance, "pages": pages }))
+            }
+            (&Method::GET, "/healthz") => self.context.healthy(),
+            (&Method::GET, "/metrics") => Reply::metrics(self.context.metrics.text()),
+            (&Method::POST, path) => {
+                let inner = path.strip_prefix("/api/pages/");
+                let number = inner.and_then(|rest| rest.strip_suffix("/acknowledge"));
+                match number.and_then(|text| text.parse().ok()) {
+                    Some(sequence) if self.book().acknowledge(moment(), sequence) => {
+                        Reply::ok(&json!({ "sequence": sequence }))
+                    }
+                    Some(_) | None => Reply::not_found(),
+                }
+            }
+            _ => Reply::not_found(),
+        }
+    }
+}
+
+impl Pager {
+    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receive(&self, call: &Call) -> Reply {
+        let webhook: Webhook = match call.json() {
+            Ok(webhook) => webhook,
+            Err(reply) => return reply,
+        };
+        let key = call.headers.get(DELIVERY_KEY).and_then(|value| value.to_str().ok());
+        let Some(key) = key.filter(|key| !key.is_empty()) else {
+            return Reply::error(StatusCode::BAD_REQUEST, "`x-delivery-key` is missing");
+        };
+        let message = Message {
+            key: key.chars().take(KEY_CHARACTERS_MAX).collect(),
+            alertname: webhook.group_labels.get("alertname").cloned().unwrap_or_default(),
+            status: webhook.status,
+            labels: webhook.common_labels,
+        };
+        let (sequence, new) = self.book().receive(moment(), message);
+        let end = if new { "end=\"new\"" } else { "end=\"repeated\"" };
+        self.context.metrics.add("pages_total", end, 1.0);
+        Reply::ok(&json!({ "sequence": sequence, "new": new }))
+    }
+}
