@@ -2,20 +2,24 @@
 //!
 //! All state is in [`Direction`] and none in a future, so an order that changes at any moment
 //! loses, repeats and reorders nothing. Bytes are stamped when they are read; waiting for one
-//! piece never delays the reading of the next.
+//! piece never delays the reading of the next. Bulk without a fault passes inside the kernel,
+//! through a pipe; what is in the pipe when a fault begins is taken out and falls under the fault.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::monotonic_nanos;
+use super::pipe::{Endpoint, Pipe};
 use super::standing::Counters;
 use super::timer::Timer;
 
@@ -26,6 +30,13 @@ const READ_BYTES: usize = 64 * 1024;
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The same, for many small pieces.
 const HELD_PIECES_MAX: usize = 16 * 1024;
+/// After so much in large reads, one after the other, bytes are spliced. Small messages never are:
+/// splicing costs them a system call more.
+const BULK_BYTES: usize = 256 * 1024;
+/// A read of less is not large.
+const LARGE_READ_BYTES: usize = 16 * 1024;
+/// After so much others have their turn, so that a stream does not make delayed bytes late.
+const TURN_BYTES: usize = 1024 * 1024;
 
 thread_local! {
     /// All connections of the data thread read through one buffer; it is only borrowed between
@@ -59,8 +70,23 @@ pub(super) enum Towards {
 #[derive(Debug)]
 struct Piece {
     due: u64,
-    /// Empty for the end of the stream.
-    bytes: Bytes,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Memory(Bytes),
+    /// Only without a fault, and alone.
+    Pipe(Pipe),
+    /// The end of the stream.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Splices {
+    Yes,
+    /// The kernel does not splice these sockets.
+    No,
 }
 
 /// One direction.
@@ -75,6 +101,11 @@ pub(super) struct Direction {
     held_bytes: usize,
     last_due: u64,
     noise: u64,
+    /// Under which the held pieces were stamped.
+    pace: Pace,
+    /// How much came in large reads since the last small one.
+    bulk_bytes: usize,
+    splices: Splices,
     read_bytes: u64,
     read_ended: bool,
     write_ended: bool,
@@ -93,6 +124,9 @@ impl Direction {
             held_bytes: 0,
             last_due: 0,
             noise: ticket,
+            pace: Pace::Through,
+            bulk_bytes: 0,
+            splices: Splices::Yes,
             read_bytes: 0,
             read_ended: false,
             write_ended: false,
@@ -121,13 +155,13 @@ impl Direction {
 
     /// Holds bytes that are due at once.
     pub(super) fn push(&mut self, bytes: Bytes) {
-        self.hold(bytes, 0);
+        self.hold(bytes.len(), Piece { due: 0, content: Content::Memory(bytes) });
     }
 
     /// Holds the end of the stream, due at once.
     pub(super) fn push_end(&mut self) {
         self.read_ended = true;
-        self.held.push_back(Piece { due: 0, bytes: Bytes::new() });
+        self.held.push_back(Piece { due: 0, content: Content::End });
     }
 
     /// Reads and writes as far as it goes. Ready when the end was passed on.
@@ -139,9 +173,11 @@ impl Direction {
         pace: Pace,
     ) -> Poll<io::Result<()>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Endpoint + Unpin,
+        W: AsyncWrite + Endpoint + Unpin,
     {
+        self.take_up(pace)?;
+        let mut turn = 0;
         loop {
             let flushed = self.poll_flush(cx, sink, pace)?;
             if self.write_ended {
@@ -156,12 +192,20 @@ impl Direction {
             if self.read_ended || !room {
                 return Poll::Pending;
             }
-            ready!(self.poll_read(cx, source, sink, pace))?;
+            if turn >= TURN_BYTES {
+                return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+            }
+            let spliced =
+                if pace == Pace::Through { self.poll_splice(cx, source, sink)? } else { None };
+            turn += match spliced {
+                Some(polled) => ready!(polled),
+                None => ready!(self.poll_read(cx, source, sink, pace))?,
+            };
         }
     }
 
     /// Writes what is held and due. Ready when nothing is held any more.
-    pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
+    pub(super) fn poll_flush<W: AsyncWrite + Endpoint + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut W,
@@ -174,35 +218,80 @@ impl Direction {
                 self.waits_for = Some(due);
                 return Poll::Pending;
             }
-            if piece.bytes.is_empty() {
-                ready!(Pin::new(&mut *sink).poll_shutdown(cx))?;
-                self.write_ended = true;
-            } else {
-                let written = ready!(Pin::new(&mut *sink).poll_write(cx, &piece.bytes))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            let (written, left) = match &mut piece.content {
+                Content::End => {
+                    ready!(Pin::new(&mut *sink).poll_shutdown(cx))?;
+                    self.write_ended = true;
+                    (0, 0)
                 }
-                piece.bytes.advance(written);
-                self.held_bytes -= written;
-                self.counters.held_bytes.fetch_sub(written as u64, Ordering::Relaxed);
-                let whole = !piece.bytes.has_remaining();
-                self.passed().fetch_add(written as u64, Ordering::Relaxed);
-                if !whole {
-                    continue;
+                Content::Memory(bytes) => {
+                    let written = ready!(Pin::new(&mut *sink).poll_write(cx, bytes))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    bytes.advance(written);
+                    (written, bytes.len())
                 }
+                Content::Pipe(pipe) => {
+                    let socket = sink.socket().expect("a pipe is filled only between sockets");
+                    let written = ready!(pipe.poll_drain(cx, socket))?;
+                    (written, pipe.bytes())
+                }
+            };
+            if left == 0 {
+                self.held.pop_front();
             }
-            self.held.pop_front();
+            self.held_bytes -= written;
+            self.counters.held_bytes.fetch_sub(written as u64, Ordering::Relaxed);
+            self.passed().fetch_add(written as u64, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Reads into a pipe, where that is worth it: how much, 0 at the end. `None`: copy.
+    fn poll_splice<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &R,
+        sink: &W,
+    ) -> io::Result<Option<Poll<usize>>>
+    where
+        R: Endpoint,
+        W: Endpoint,
+    {
+        if self.bulk_bytes < BULK_BYTES || self.splices == Splices::No {
+            return Ok(None);
+        }
+        let (Some(source), Some(_)) = (source.socket(), sink.socket()) else { return Ok(None) };
+        let Some(mut pipe) = Pipe::take() else { return Ok(None) };
+        let Poll::Ready(filled) = pipe.poll_fill(cx, source) else {
+            return Ok(Some(Poll::Pending));
+        };
+        let filled = match filled {
+            Err(error) if is_unsupported(&error) => {
+                self.splices = Splices::No;
+                return Ok(None);
+            }
+            filled => filled?,
+        };
+        if filled == 0 {
+            self.push_end();
+        } else {
+            self.note_read(filled);
+            self.counters.spliced_bytes.fetch_add(filled as u64, Ordering::Relaxed);
+            self.hold(filled, Piece { due: 0, content: Content::Pipe(pipe) });
+        }
+        Ok(Some(Poll::Ready(filled)))
+    }
+
+    /// Reads into memory: how much, 0 at the end.
     fn poll_read<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut R,
         sink: &mut W,
         pace: Pace,
-    ) -> Poll<io::Result<()>>
+    ) -> Poll<io::Result<usize>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -211,13 +300,13 @@ impl Direction {
             let mut buffer = ReadBuf::new(scratch);
             ready!(Pin::new(source).poll_read(cx, &mut buffer))?;
             let bytes = buffer.filled();
-            self.read_bytes += bytes.len() as u64;
             let due = self.due(pace);
             if bytes.is_empty() {
                 self.read_ended = true;
-                self.held.push_back(Piece { due, bytes: Bytes::new() });
-                return Poll::Ready(Ok(()));
+                self.held.push_back(Piece { due, content: Content::End });
+                return Poll::Ready(Ok(0));
             }
+            self.note_read(bytes.len());
             let mut written = 0;
             if pace == Pace::Through
                 && self.held.is_empty()
@@ -226,17 +315,46 @@ impl Direction {
                 written = result?;
                 self.passed().fetch_add(written as u64, Ordering::Relaxed);
             }
-            if written < bytes.len() {
-                self.hold(Bytes::copy_from_slice(&bytes[written..]), due);
+            let rest = &bytes[written..];
+            if !rest.is_empty() {
+                let content = Content::Memory(Bytes::copy_from_slice(rest));
+                self.hold(rest.len(), Piece { due, content });
             }
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(bytes.len()))
         })
     }
 
-    fn hold(&mut self, bytes: Bytes, due: u64) {
-        self.held_bytes += bytes.len();
-        self.counters.held_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.held.push_back(Piece { due, bytes });
+    fn note_read(&mut self, bytes: usize) {
+        self.read_bytes += bytes as u64;
+        let large = bytes >= LARGE_READ_BYTES;
+        self.bulk_bytes = if large { self.bulk_bytes.saturating_add(bytes) } else { 0 };
+    }
+
+    /// Goes over to another pace: what has not left yet falls under it, also what is in a pipe.
+    fn take_up(&mut self, pace: Pace) -> io::Result<()> {
+        if self.pace == pace {
+            return Ok(());
+        }
+        self.pace = pace;
+        self.last_due = 0;
+        if pace == Pace::Through {
+            // It is written at once, whenever it was due.
+            return Ok(());
+        }
+        for mut piece in std::mem::take(&mut self.held) {
+            if let Content::Pipe(pipe) = piece.content {
+                piece.content = Content::Memory(pipe.into_bytes()?);
+            }
+            piece.due = self.due(pace);
+            self.held.push_back(piece);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, bytes: usize, piece: Piece) {
+        self.held_bytes += bytes;
+        self.counters.held_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.held.push_back(piece);
     }
 
     /// When a piece that is read now is to be written; never before the piece in front of it.
@@ -277,103 +395,14 @@ impl Drop for Direction {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    fn direction(timer: &Arc<Timer>) -> (Direction, Arc<Counters>) {
-        let counters = Arc::new(Counters::default());
-        (Direction::new(Towards::Callee, Arc::clone(&counters), Arc::clone(timer)), counters)
-    }
-
-    /// Sends `pieces` one by one without waiting, and gives the whole output with the time that
-    /// it took.
-    async fn send(pieces: usize, pace: Pace) -> (Vec<u8>, u64) {
-        let timer = Arc::new(Timer::new().unwrap());
-        let (mut direction, counters) = direction(&timer);
-        let (mut input, mut source) = tokio::io::duplex(64);
-        let (mut sink, mut output) = tokio::io::duplex(16);
-        let began = monotonic_nanos();
-        let write = async {
-            for number in 0..pieces {
-                input.write_all(format!("{number};").as_bytes()).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-            drop(input);
-        };
-        let mut all = Vec::new();
-        let carry = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, pace));
-        let work = async { tokio::join!(write, carry, output.read_to_end(&mut all)) };
-        let ((), carried, read) = tokio::select! {
-            done = work => done,
-            error = timer.drive() => panic!("the timer ended: {error:?}"),
-        };
-        carried.unwrap();
-        read.unwrap();
-        let took = monotonic_nanos() - began;
-        assert_eq!(counters.held_bytes.load(Ordering::Relaxed), 0);
-        assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), all.len() as u64);
-        (all, took)
-    }
-
-    fn expected(pieces: usize) -> String {
-        let texts: Vec<String> = (0..pieces).map(|number| format!("{number};")).collect();
-        texts.concat()
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn bytes_pass_whole_and_in_order_at_every_pace() {
-        for pace in [
-            Pace::Through,
-            Pace::Delayed { delay: 2 * MS, jitter: 0 },
-            Pace::Delayed { delay: 2 * MS, jitter: 2 * MS },
-        ] {
-            let (all, _) = send(300, pace).await;
-            assert_eq!(String::from_utf8(all).unwrap(), expected(300), "{pace:?}");
-        }
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn delays_are_not_added_up() {
-        let (all, took) = send(20, Pace::Delayed { delay: 30 * MS, jitter: 0 }).await;
-        assert_eq!(String::from_utf8(all).unwrap(), expected(20));
-        // One after the other it would be 600 ms.
-        assert!((30 * MS..300 * MS).contains(&took), "{took} ns");
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_delayed_direction_reads_no_more_than_its_bound() {
-        let timer = Arc::new(Timer::new().unwrap());
-        let (mut direction, counters) = direction(&timer);
-        let mut endless = tokio::io::repeat(7);
-        let mut sink = tokio::io::sink();
-        let pace = Pace::Delayed { delay: 3_600_000 * MS, jitter: 0 };
-        poll_fn(|cx| {
-            assert!(direction.poll(cx, &mut endless, &mut sink, pace).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        let bound = HELD_BYTES_MAX as u64;
-        let held = counters.held_bytes.load(Ordering::Relaxed);
-        assert!((bound..bound + READ_BYTES as u64).contains(&held), "{held}");
-        drop(direction);
-        assert_eq!(counters.held_bytes.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn jitter_stays_in_its_range_and_uses_it() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let _inside = runtime.enter();
-        let (mut direction, _) = direction(&Arc::new(Timer::new().unwrap()));
-        let drawn: Vec<u64> = (0..2000).map(|_| direction.random() % 201).collect();
-        assert!(drawn.iter().any(|d| *d < 20) && drawn.iter().any(|d| *d > 180));
-        let mean = drawn.iter().sum::<u64>() / 2000;
-        assert!((90..110).contains(&mean), "{mean}");
-    }
+/// Whether a splice is refused for what the descriptors are, and not for what happened to them.
+fn is_unsupported(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP]
+        .iter()
+        .any(|refused| error.raw_os_error() == Some(refused.raw_os_error()))
 }
+
+#[cfg(test)]
+mod splicing;
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod direction;
 mod log;
+mod pipe;
 mod process;
 mod relay;
 mod route;

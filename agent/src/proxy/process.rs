@@ -15,12 +15,13 @@ use tokio_util::task::TaskTracker;
 use super::config::Config;
 use super::control::{Control, listen};
 use super::log::Log;
+use super::pipe::PIPES_MAX;
 use super::route::{Route, Shared};
 use super::standing::{RouteData, route};
 use super::timer::Timer;
 
 /// Descriptors that are not connections: listeners come on top, two per route.
-const DESCRIPTORS_RESERVED: u64 = 256;
+const DESCRIPTORS_RESERVED: u64 = 256 + 2 * PIPES_MAX as u64;
 /// Without a limit of the system, so many connections.
 const CONNECTIONS_MAX: usize = 32 * 1024;
 /// At least so many connections, whatever the limit says.

@@ -36,6 +36,7 @@ pub(super) struct Counters {
     pub(super) bytes_to_callee: AtomicU64,
     pub(super) bytes_to_caller: AtomicU64,
     pub(super) held_bytes: AtomicU64,
+    pub(super) spliced_bytes: AtomicU64,
     pub(super) answered: AtomicU64,
 }
 
@@ -125,6 +126,7 @@ impl RouteControl {
             bytes_to_callee: count(&counters.bytes_to_callee),
             bytes_to_caller: count(&counters.bytes_to_caller),
             held_bytes: count(&counters.held_bytes),
+            spliced_bytes: count(&counters.spliced_bytes),
             answered: count(&counters.answered),
         }
     }

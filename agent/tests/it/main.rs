@@ -6,5 +6,6 @@ mod conformance_pods;
 mod conformance_proxy;
 mod proxy_control;
 mod proxy_edges;
+mod proxy_streams;
 mod watchdog;
 mod world;

@@ -167,6 +167,9 @@ pub struct RouteReport {
     pub bytes_to_caller: u64,
     /// Bytes that wait in the proxy.
     pub held_bytes: u64,
+    /// Bytes of both directions that passed inside the kernel, without being copied.
+    #[serde(default)]
+    pub spliced_bytes: u64,
     /// Requests that the proxy answered itself.
     pub answered: u64,
 }

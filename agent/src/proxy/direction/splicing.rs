@@ -1,0 +1,204 @@
+//! Between real sockets: the way from copying to splicing and back loses, repeats and reorders
+//! nothing, whatever faults come and go.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::tests::{MS, direction};
+use super::*;
+
+const MIB: usize = 1024 * 1024;
+const HOUR: Pace = Pace::Delayed { delay: 3_600_000 * MS, jitter: 0 };
+
+/// Two ends of one connection.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+/// Bytes that tell where in the stream they stand.
+fn content(from: usize, length: usize) -> Vec<u8> {
+    let byte = |at: usize| (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[0];
+    (from..from + length).map(byte).collect()
+}
+
+/// Numbers below a bound, from a seed.
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(0x1405_7B7E_F767_814F);
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+}
+
+async fn wait(noise: &mut Noise, turns_max: usize) {
+    for _ in 0..noise.below(turns_max) {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn write(mut input: TcpStream, bytes: usize, mut noise: Noise) {
+    let mut sent = 0;
+    while sent < bytes {
+        let bound = [100, 10_000, 300_000][noise.below(3)];
+        let length = (1 + noise.below(bound)).min(bytes - sent);
+        input.write_all(&content(sent, length)).await.unwrap();
+        sent += length;
+        wait(&mut noise, 3).await;
+    }
+    input.shutdown().await.unwrap();
+}
+
+/// Reads to the end; each byte must be the next one.
+async fn read(mut output: TcpStream, mut noise: Noise) -> usize {
+    let (mut seen, mut piece) = (0, vec![0; 256 * 1024]);
+    loop {
+        let room = 1 + noise.below(256 * 1024);
+        let length = output.read(&mut piece[..room]).await.unwrap();
+        assert!(piece[..length] == content(seen, length), "wrong bytes after {seen}");
+        seen += length;
+        if length == 0 {
+            return seen;
+        }
+        wait(&mut noise, 3).await;
+    }
+}
+
+/// A random order: `None` is a blackhole, in which nothing is polled.
+fn order(noise: &mut Noise) -> Option<Pace> {
+    let delay = noise.below(2_000_000) as u64;
+    match noise.below(8) {
+        0 => None,
+        1 => Some(Pace::Delayed { delay, jitter: 0 }),
+        2 => Some(Pace::Delayed { delay, jitter: delay }),
+        3 => Some(HOUR),
+        _ => Some(Pace::Through),
+    }
+}
+
+/// Sends so many bytes while the order changes all the time; gives how many were spliced.
+async fn toggled(bytes: usize, seed: u64) -> u64 {
+    let timer = Arc::new(Timer::new().unwrap());
+    let (mut direction, counters) = direction(&timer);
+    let ((input, mut source), (mut sink, output)) = tokio::join!(pair(), pair());
+    let (mut source, mut sink) = (source.split().0, sink.split().1);
+    let standing = Cell::new(Some(Pace::Through));
+    let toggle = async {
+        let mut noise = Noise(seed + 1);
+        loop {
+            wait(&mut noise, 60).await;
+            standing.set(order(&mut noise));
+        }
+    };
+    // One task: what wakes the toggle polls the direction too.
+    let carry = poll_fn(|cx| match standing.get() {
+        Some(pace) => direction.poll(cx, &mut source, &mut sink, pace),
+        None => Poll::Pending,
+    });
+    let (write, read) = (write(input, bytes, Noise(seed + 2)), read(output, Noise(seed + 3)));
+    let work = async { tokio::join!(write, carry, read) };
+    let ((), carried, received) = tokio::select! {
+        done = work => done,
+        () = toggle => unreachable!("it toggles for ever"),
+        error = timer.drive() => panic!("the timer ended: {error:?}"),
+    };
+    carried.unwrap();
+    assert_eq!(received, bytes, "seed {seed}");
+    assert_eq!(counters.held_bytes.load(Ordering::Relaxed), 0, "seed {seed}");
+    assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), bytes as u64, "seed {seed}");
+    counters.spliced_bytes.load(Ordering::Relaxed)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_stream_stays_whole_while_faults_come_and_go() {
+    let (bytes, seeds) = (3 * MIB, 12);
+    let mut spliced = 0;
+    for seed in 0..seeds {
+        spliced += toggled(bytes, 1000 * seed).await;
+    }
+    // Both ways were taken, else this shows nothing.
+    let all = seeds * bytes as u64;
+    assert!((all / 100..all - all / 100).contains(&spliced), "{spliced} of {all}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn small_messages_are_copied_and_bulk_is_not() {
+    let timer = Arc::new(Timer::new().unwrap());
+    let (mut direction, counters) = direction(&timer);
+    let ((mut input, mut source), (mut sink, mut output)) = tokio::join!(pair(), pair());
+    let (mut source, mut sink) = (source.split().0, sink.split().1);
+    let talk = async {
+        let mut piece = vec![0; MIB];
+        for _ in 0..200 {
+            input.write_all(&content(0, 4000)).await.unwrap();
+            output.read_exact(&mut piece[..4000]).await.unwrap();
+        }
+        let after_talk = counters.spliced_bytes.load(Ordering::Relaxed);
+        for _ in 0..8 {
+            let bulk = content(7, MIB);
+            let (sent, read) = tokio::join!(input.write_all(&bulk), output.read_exact(&mut piece));
+            sent.unwrap();
+            read.unwrap();
+            assert!(piece == bulk);
+        }
+        after_talk
+    };
+    let after_talk = tokio::select! {
+        after_talk = talk => after_talk,
+        end = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through)) => {
+            panic!("it ended: {end:?}")
+        }
+    };
+    assert_eq!(after_talk, 0);
+    let spliced = counters.spliced_bytes.load(Ordering::Relaxed);
+    assert!(spliced > 4 * MIB as u64, "{spliced}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_fault_holds_what_is_in_the_pipe_and_its_end_lets_it_go() {
+    let timer = Arc::new(Timer::new().unwrap());
+    let (mut direction, counters) = direction(&timer);
+    let ((input, mut source), (mut sink, mut output)) = tokio::join!(pair(), pair());
+    let (mut source, mut sink) = (source.split().0, sink.split().1);
+    // Nobody reads: the sink's queue fills up, then the pipe.
+    let mut written = 0;
+    let stuck = poll_fn(|cx| {
+        assert!(direction.poll(cx, &mut source, &mut sink, Pace::Through)?.is_pending());
+        while let Ok(length) = input.try_write(&content(written, 64 * 1024)) {
+            written += length;
+        }
+        if matches!(direction.held.front(), Some(Piece { content: Content::Pipe(_), .. })) {
+            return Poll::Ready(io::Result::Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(20), stuck).await.unwrap().unwrap();
+    drop(input);
+    let held = counters.held_bytes.load(Ordering::Relaxed);
+    assert!(held > 0);
+    let passed = counters.bytes_to_callee.load(Ordering::Relaxed);
+    let mut all = vec![0; usize::try_from(passed).unwrap()];
+    {
+        let carry = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, HOUR));
+        tokio::select! {
+            read = output.read_exact(&mut all) => { read.unwrap(); }
+            end = carry => panic!("it ended: {end:?}"),
+        }
+    }
+    // The rest is held although there is room for it.
+    assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), passed);
+    assert!(counters.held_bytes.load(Ordering::Relaxed) >= held);
+    assert_eq!(output.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let carry = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through));
+    let (carried, read) = tokio::join!(carry, output.read_to_end(&mut all));
+    carried.unwrap();
+    read.unwrap();
+    assert!(all == content(0, written), "{} of {written} bytes came", all.len());
+}
