@@ -1,6 +1,8 @@
 //! A timer that is exact to some tens of microseconds: one timerfd for all delayed bytes.
 //!
-//! The runtime's own timer counts whole milliseconds, which is too coarse for a delay of one.
+//! The runtime's own timer counts whole milliseconds, which is too coarse for a delay of one. A
+//! machine that sleeps wakes late, by some tens of microseconds each time; the timer learns by how
+//! much, is set so much earlier, and waits for the rest awake. It never wakes anybody early.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +20,14 @@ use tokio::io::unix::AsyncFd;
 
 use super::clock::monotonic_nanos;
 
+/// The timer is set at most so much earlier, in nanoseconds.
+const LEAD_NANOS_MAX: u64 = 100_000;
+/// One wake changes what was learned by so much. Up and down alike, so that half of the wakes come
+/// a little early: the median, which a machine that stands still at times does not move.
+const LEAD_NANOS_STEP: u64 = 2_000;
+/// A longer rest is slept.
+const REST_NANOS_MAX: u64 = 50_000;
+
 /// Wakes tasks at instants of the monotonic clock. Lives on the data thread.
 #[derive(Debug)]
 pub(super) struct Timer {
@@ -32,6 +42,8 @@ struct Waiting {
     wakers: BTreeMap<(u64, u64), Waker>,
     /// What the descriptor is set to; 0 when it is not.
     armed: u64,
+    /// How much before the instant that is due it is set.
+    lead: u64,
 }
 
 impl Timer {
@@ -88,27 +100,51 @@ impl Timer {
 
     fn due(&self) -> Vec<Waker> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = waiting.wakers.split_off(&(monotonic_nanos() + 1, 0));
+        let mut now = monotonic_nanos();
+        if let Some((&(first, _), _)) = waiting.wakers.first_key_value() {
+            waiting.lead = learned(waiting.lead, first, now);
+            if first.saturating_sub(now) <= REST_NANOS_MAX {
+                while now < first {
+                    std::hint::spin_loop();
+                    now = monotonic_nanos();
+                }
+            }
+        }
+        let later = waiting.wakers.split_off(&(now + 1, 0));
         let due = std::mem::replace(&mut waiting.wakers, later);
         waiting.armed = 0;
         self.arm(&mut waiting);
         due.into_values().collect()
     }
 
-    /// Sets the descriptor to the first instant, where it is set to a later one or to none.
+    /// Sets the descriptor for the first instant, where it is set for a later one or for none.
     fn arm(&self, waiting: &mut Waiting) {
         let Some((&(first, _), _)) = waiting.wakers.first_key_value() else { return };
-        if waiting.armed != 0 && waiting.armed <= first {
+        // Never 0, which would switch it off.
+        let instant = first.saturating_sub(waiting.lead).max(1);
+        if waiting.armed != 0 && waiting.armed <= instant {
             return;
         }
         let at = Timespec {
-            tv_sec: i64::try_from(first / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(first % 1_000_000_000).expect("below 10^9"),
+            tv_sec: i64::try_from(instant / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(instant % 1_000_000_000).expect("below 10^9"),
         };
         let value = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
         timerfd_settime(self.descriptor.get_ref(), TimerfdTimerFlags::ABSTIME, &value)
             .expect("the descriptor is a timer and the instant is valid");
-        waiting.armed = first;
+        waiting.armed = instant;
+    }
+}
+
+/// The lead after a wake at `now` for what is due at `first`.
+fn learned(lead: u64, first: u64, now: u64) -> u64 {
+    if now >= first {
+        (lead + LEAD_NANOS_STEP).min(LEAD_NANOS_MAX)
+    } else if first - now <= LEAD_NANOS_MAX {
+        lead.saturating_sub(LEAD_NANOS_STEP)
+    } else {
+        // Whom it was set for waits no more.
+        lead
     }
 }
 
@@ -145,6 +181,23 @@ mod tests {
         };
         assert!(woken.0 >= late && woken.1 >= early && woken.2 >= past);
         assert!(woken.2 <= woken.1 && woken.1 <= woken.0);
+    }
+
+    /// The lead after so many wakes on a machine that is late by `late(n)`.
+    fn lead_after(wakes: u64, late: impl Fn(u64) -> u64) -> u64 {
+        let first = 1_000_000_000;
+        (0..wakes).fold(0, |lead, n| learned(lead, first, first - lead + late(n)))
+    }
+
+    #[test]
+    fn the_lead_is_the_median_lateness_and_bounded() {
+        let around = |lead: u64, middle: u64| lead.abs_diff(middle) <= 2 * LEAD_NANOS_STEP;
+        assert!(around(lead_after(200, |_| 60_000), 60_000));
+        let often_still = |n| if n % 4 == 0 { 50_000_000 } else { 30_000 + n % 3 };
+        assert!(lead_after(400, often_still) < 60_000);
+        assert_eq!(lead_after(200, |_| 5_000_000), LEAD_NANOS_MAX);
+        assert!(lead_after(200, |_| 0) <= LEAD_NANOS_STEP);
+        assert_eq!(learned(40_000, 1_000_000_000, 1_000_000), 40_000);
     }
 
     #[tokio::test(flavor = "current_thread")]
