@@ -107,12 +107,16 @@ class Target:
 
     def served(self):
         """Requests that nginx has seen, without those that ask for it."""
+        return self.counts()[1]
+
+    def counts(self):
+        """Connections and requests that nginx has seen, without those that ask for it."""
         with socket.create_connection(("127.0.0.1", STATUS_PORT), 2) as status:
             status.sendall(b"GET / HTTP/1.0\r\n\r\n")
             text = b"".join(iter(lambda: status.recv(4096), b"")).decode()
-        line = text.splitlines()[-2]
+        accepted, _handled, requests = text.splitlines()[-2].split()
         self.asked = getattr(self, "asked", 0) + 1
-        return int(line.split()[2]) - self.asked
+        return int(accepted) - self.asked, int(requests) - self.asked
 
     def cpu_seconds(self):
         with open(f"/proc/{self.worker}/schedstat", encoding="utf-8") as file:

@@ -8,23 +8,19 @@ import datetime
 import fcntl
 import json
 import os
-import platform
 import shlex
 import shutil
 import signal
-import statistics
-import subprocess
 import sys
 import time
 
 import figures
 from bench_machine import FOREIGN_MAX, PORT, URL, Target, Wire, run
+from bench_report import Rounds, machine, version
 
 GAMEDAY = os.environ["GAMEDAY"]
 CONNECTIONS = 50
 PARTS = ("closed", "memory", "ceiling", "even", "poisson", "stall", "overhead", "stop")
-# At most this many tries per wanted round.
-TRIES = 3
 
 
 def gameday(*words):
@@ -42,53 +38,14 @@ def peers(seconds):
     return there, [name for name in known if name not in there]
 
 
-class Table:
-    """Rows of the result."""
-
-    def __init__(self):
-        self.rows = []
-
-    def goal(self, name, what, target, values, met):
-        """`met` is asked with the median; no values leave the goal open."""
-        if not values:
-            self.open(name, what, target, "no quiet round")
-            return
-        verdict = "met" if met(statistics.median(values)) else "**open**"
-        self.add(name, what, target, figures.spread(values), len(values), verdict)
-
-    def open(self, name, what, target, why):
-        self.add(name, what, target, "-", 0, f"**open**: {why}")
-
-    def add(self, *cells):
-        self.rows.append([str(cell) for cell in cells])
-        print("  " + " | ".join(self.rows[-1]), file=sys.stderr, flush=True)
-
-    def markdown(self):
-        head = ["goal", "what", "target", "median (range)", "n", "verdict"]
-        lines = [head, ["---"] * len(head), *self.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-class Bench:
+class Bench(Rounds):
     def __init__(self, arguments, target):
-        self.rounds, self.seconds = arguments.rounds, arguments.seconds
+        super().__init__(arguments.rounds, FOREIGN_MAX)
+        self.seconds = arguments.seconds
         self.priority = None if arguments.gentle else "throughput"
         self.timing = None if arguments.gentle else "timing"
-        self.target, self.table, self.rejected = target, Table(), 0
+        self.target = target
         self.peers, self.missing = peers(self.seconds)
-
-    def quiet(self, measure):
-        """Results of quiet rounds; `measure` gives its result and the largest foreign share."""
-        found = []
-        for _ in range(self.rounds * TRIES):
-            result, foreign = measure()
-            if foreign > FOREIGN_MAX:
-                self.rejected += 1
-            else:
-                found.append(result)
-            if len(found) == self.rounds:
-                break
-        return found
 
     def run(self, command, priority, during=None):
         return run(self.target, command, priority, during)
@@ -281,22 +238,6 @@ class Bench:
             times.append(1000 * (pulled[1] - pulled[0]))
         self.table.goal("H2", "interrupt to end, target stalled, ms", "<= 100", times,
                         lambda x: x <= 100)
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    model = models[0] if models else platform.machine()
-    return f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}"
-
-
-def version(command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except OSError:
-        return None
-    text = (done.stdout + done.stderr).strip().splitlines()
-    return text[0].strip() if text else None
 
 
 def main():

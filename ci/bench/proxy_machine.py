@@ -1,0 +1,320 @@
+"""The machine of the proxy benchmark: the proxies, where they run, and what they use."""
+
+import http.client
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from bench_machine import PORT, busy_seconds, pin
+
+ALONE_CPU, OTHERS_CPU = 1, 0
+CPUS = (0, 1)
+PING_PORT, BULK_PORT, ECHO_PORT = 18490, 18491, 18492
+UPSTREAMS = {"http": PORT, "ping": PING_PORT, "bulk": BULK_PORT, "echo": ECHO_PORT}
+PORTS = itertools.cycle(range(18500, 30000))
+STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  option splice-auto
+"""
+NGINX = """
+daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/errors warn;
+load_module {module};
+events {{ worker_connections 4096; multi_accept on; }}
+stream {{ tcp_nodelay on; proxy_timeout 600s; {servers} }}
+"""
+
+
+def descendants(pid):
+    """A process and all that it started."""
+    found = [pid]
+    for one in found:
+        try:
+            with open(f"/proc/{one}/task/{one}/children", encoding="utf-8") as file:
+                found.extend(int(word) for word in file.read().split())
+        except OSError:
+            pass
+    return found
+
+
+def cpu_seconds(pid):
+    """Of a process and all that it started, so far; the living ones."""
+    total = 0
+    for one in descendants(pid):
+        try:
+            for thread in os.listdir(f"/proc/{one}/task"):
+                with open(f"/proc/{one}/task/{thread}/schedstat", encoding="utf-8") as file:
+                    total += int(file.read().split()[0])
+        except OSError:
+            pass
+    return total / 1e9
+
+
+def resident_kib(pid):
+    total = 0
+    for one in descendants(pid):
+        with open(f"/proc/{one}/status", encoding="utf-8") as file:
+            line = next(line for line in file if line.startswith("VmRSS:"))
+        total += int(line.split()[1])
+    return total
+
+
+def place(pid, cpu):
+    for one in descendants(pid):
+        for thread in os.listdir(f"/proc/{one}/task"):
+            os.sched_setaffinity(int(thread), {cpu})
+
+
+def await_port(port, process):
+    """Looks without connecting: a connection would count, and disturb some servers."""
+    for _ in range(500):
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args[0]} ended with {process.returncode}")
+        if is_listening(port):
+            return
+        time.sleep(0.01)
+    raise SystemExit(f"{process.args[0]} does not listen on {port}")
+
+
+def sockets():
+    """The local port and the state of every TCP socket."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table, encoding="utf-8") as file:
+            for line in file.readlines()[1:]:
+                row = line.split()
+                yield int(row[1].split(":")[1], 16), row[3]
+
+
+def is_listening(port):
+    return (port, "0A") in sockets()
+
+
+def free_ports(count):
+    """That no socket has: also a connection that winds up keeps a port from being taken."""
+    taken = {port for port, _ in sockets()}
+    return list(itertools.islice((port for port in PORTS if port not in taken), count))
+
+
+class Proxy:
+    """A proxy in front of the upstreams; stopped at the end of a `with`."""
+
+    def __init__(self, priority):
+        self.ports = dict(zip(UPSTREAMS, free_ports(len(UPSTREAMS))))
+        self.priority = priority
+
+    def __enter__(self):
+        self.dir = tempfile.mkdtemp(prefix="gameday-bench-")
+        self.process = subprocess.Popen(
+            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=pin(ALONE_CPU, self.priority),
+        )
+        self.ready()
+        return self
+
+    def ready(self):
+        for port in self.ports.values():
+            await_port(port, self.process)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def file(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def command(self):
+        raise NotImplementedError
+
+    def routes(self):
+        return [(name, self.ports[name], UPSTREAMS[name]) for name in UPSTREAMS]
+
+
+class Ours(Proxy):
+    """The proxy of this repository."""
+
+    name = "gameday"
+
+    def command(self):
+        routes = [
+            {"edge": f"bench->{name}", "listen": f"127.0.0.1:{listen}",
+             "upstream": f"127.0.0.1:{upstream}"}
+            for name, listen, upstream in self.routes()
+        ]
+        config = self.file("proxy.json", json.dumps({"format": "gameday.proxy/1",
+                                                     "routes": routes}))
+        self.socket = os.path.join(self.dir, "socket")
+        return [os.environ["PROXY"], "--config", config, "--socket", self.socket]
+
+    def ask(self, method, path, body=None):
+        control = http.client.HTTPConnection("proxy", timeout=5)
+        control.sock = socket.socket(socket.AF_UNIX)
+        control.sock.settimeout(5)
+        control.sock.connect(self.socket)
+        text = None if body is None else json.dumps(body)
+        control.request(method, path, text, {"Connection": "close"})
+        answer = control.getresponse()
+        found = json.loads(answer.read())
+        control.close()
+        if answer.status != 200:
+            raise SystemExit(f"{method} {path}: {answer.status} {found}")
+        return found
+
+    def delay(self, name, micros, edge="bench->echo"):
+        effect = {"latency": {"delay": f"{micros}us", "jitter": "0us"}}
+        body = {"edge": edge, "effect": effect, "leaseMs": 600_000}
+        self.ask("PUT", f"/v1/faults/{name}", body)
+
+    def restore(self, name):
+        self.ask("DELETE", f"/v1/faults/{name}")
+
+
+class Haproxy(Proxy):
+    """haproxy in TCP mode, one thread, splicing where it thinks fit."""
+
+    name = "haproxy"
+
+    def command(self):
+        parts = [
+            f"listen {name}\n  bind 127.0.0.1:{listen} backlog 4096\n"
+            f"  server one 127.0.0.1:{upstream}\n"
+            for name, listen, upstream in self.routes()
+        ]
+        return ["haproxy", "-db", "-f", self.file("haproxy.cfg", HAPROXY + "".join(parts))]
+
+
+class Nginx(Proxy):
+    """nginx's stream module, one worker."""
+
+    name = "nginx stream"
+
+    def command(self):
+        servers = " ".join(
+            f"server {{ listen 127.0.0.1:{listen} backlog=4096; "
+            f"proxy_pass 127.0.0.1:{upstream}; }}"
+            for _, listen, upstream in self.routes()
+        )
+        text = NGINX.format(dir=self.dir, module=STREAM_MODULE, servers=servers)
+        errors = os.path.join(self.dir, "errors")
+        return ["nginx", "-c", self.file("nginx.conf", text), "-e", errors]
+
+
+class Noxious(Proxy):
+    """noxious-server, a Toxiproxy in Rust."""
+
+    name = "noxious"
+    API = 18489
+
+    def command(self):
+        return [noxious(), "--host", "127.0.0.1", "--port", str(self.API)]
+
+    def ready(self):
+        await_port(self.API, self.process)
+        for name, listen, upstream in self.routes():
+            self.ask("POST", "/proxies", {
+                "name": name, "listen": f"127.0.0.1:{listen}",
+                "upstream": f"127.0.0.1:{upstream}", "enabled": True,
+            })
+        super().ready()
+
+    def ask(self, method, path, body=None):
+        api = http.client.HTTPConnection("127.0.0.1", self.API, timeout=5)
+        text = None if body is None else json.dumps(body)
+        api.request(method, path, text, {"Content-Type": "application/json"})
+        answer = api.getresponse()
+        found = answer.read()
+        api.close()
+        if answer.status >= 300:
+            raise SystemExit(f"noxious: {method} {path}: {answer.status} {found}")
+
+    def delay(self, name, micros):
+        toxic = {"name": name, "type": "latency", "stream": "upstream", "toxicity": 1.0,
+                 "attributes": {"latency": micros // 1000, "jitter": 0}}
+        self.ask("POST", "/proxies/echo/toxics", toxic)
+
+    def restore(self, name):
+        self.ask("DELETE", f"/proxies/echo/toxics/{name}")
+
+
+def noxious():
+    return os.environ.get("NOXIOUS") or shutil.which("noxious-server")
+
+
+def known():
+    """The proxies that are here, ours first, and the names of those that are not."""
+    there, missing = [Ours], []
+    for proxy, is_here in (
+        (Haproxy, shutil.which("haproxy")),
+        (Nginx, shutil.which("nginx") and os.path.exists(STREAM_MODULE)),
+        (Noxious, noxious()),
+    ):
+        if is_here:
+            there.append(proxy)
+        else:
+            missing.append(proxy.name)
+    return there, missing
+
+
+class Foreign:
+    """How much of the cores others used, during a `with`. Ours are the processes named, this
+    one, and its children that end meanwhile."""
+
+    def __init__(self, pids):
+        self.pids = pids
+
+    def own(self):
+        times = os.times()
+        ended = times.children_user + times.children_system
+        return ended + sum(cpu_seconds(pid) for pid in self.pids) + time.process_time()
+
+    def __enter__(self):
+        self.began, self.used = time.monotonic(), self.own()
+        self.busy = sum(map(busy_seconds, CPUS))
+        return self
+
+    def __exit__(self, *_):
+        seconds = time.monotonic() - self.began
+        others = sum(map(busy_seconds, CPUS)) - self.busy - (self.own() - self.used)
+        self.share = others / seconds
+
+
+def start(command, cpu, priority, port=None):
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=pin(cpu, priority))
+    if port:
+        await_port(port, process)
+    return process
+
+
+def stop(process):
+    process.terminate()
+    process.wait()
+
+
+def output(command, cpu, priority):
+    done = subprocess.run(command, capture_output=True, text=True, check=False,
+                          preexec_fn=pin(cpu, priority))
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n"
+                         f"{done.stdout}{done.stderr}")
+    return done.stdout
