@@ -231,12 +231,20 @@ fn run(words: &[&str]) -> Result<String, String> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("{program}: {error}"))?;
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("{program} is not installed"),
+            _ => format!("{program}: {error}"),
+        })?;
     for _ in 0..LOOKS_MAX {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(format!("`{text}`")),
             Ok(Some(status)) => {
-                return Err(format!("`{text}` ended with {status}: {}", words_of(&mut child)));
+                let said = words_of(&mut child);
+                let absent = said.strip_prefix("unshare: failed to execute ");
+                if let Some((absent, _)) = absent.and_then(|rest| rest.split_once(':')) {
+                    return Err(format!("{absent} is not installed"));
+                }
+                return Err(format!("`{text}` ended with {status}: {said}"));
             }
             Ok(None) => std::thread::sleep(LOOK_AGAIN),
             Err(error) => return Err(format!("`{text}`: {error}")),
@@ -299,7 +307,11 @@ mod tests {
         assert!(run(&["true"]).is_ok());
         let failed = run(&["sh", "-c", "echo out of luck >&2; exit 5"]).unwrap_err();
         assert!(failed.contains("out of luck"), "{failed}");
-        assert!(run(&["gameday-no-such-program"]).is_err());
+        let absent = Err("gameday-no-such-program is not installed".to_owned());
+        assert_eq!(run(&["gameday-no-such-program"]), absent);
+        if run(&["unshare", "--net", "true"]).is_ok() {
+            assert_eq!(run(&["unshare", "--net", "gameday-no-such-program"]), absent);
+        }
         assert!(ping(&[PathBuf::from("/nonexistent/socket")]).is_err());
     }
 }

@@ -22,6 +22,7 @@ pub use model::{
     FaultWords, Headline, InvalidTrial, LeftoverReport, LoadFacts, POINTS_MAX, PhaseSpan, Pulse,
     PulseSpan, PulseTrack, Report, RunFacts, Series, Setting, TrialReport, ValidityReport, Zero,
 };
+pub use text::wrapped;
 
 /// The report in this format; always UTF-8 and ending with a line break.
 pub fn render(format: Format, report: &Report, options: &Options) -> String {

@@ -39,7 +39,7 @@ fn leftovers(out: &mut String, report: &Report) {
             "{} ({}) of trial {}",
             escaped(owed.fault.as_str()),
             escaped(&owed.kind),
-            owed.trial
+            owed.trial.number()
         )
     });
     let told = told.collect::<Vec<_>>().join(", ");
@@ -112,7 +112,8 @@ fn invalid(out: &mut String, report: &Report) {
         let why: Vec<String> = trial.invalid.iter().map(|i| escaped(&i.because)).collect();
         let counts_as = wording::invalid_counts_as(&trial.invalid);
         let arm = escaped(trial.arm.as_str());
-        line(out, &format!("- trial {} ({arm}), {counts_as}: {}", trial.trial, why.join("; ")));
+        let number = trial.trial.number();
+        line(out, &format!("- trial {number} ({arm}), {counts_as}: {}", why.join("; ")));
     }
     let more = report.validity.trials.len().saturating_sub(INVALID_TOLD_MAX);
     if more > 0 {

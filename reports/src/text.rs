@@ -17,7 +17,7 @@ mod paint;
 mod wrap;
 
 use paint::Paint;
-use wrap::wrapped;
+pub use wrap::wrapped;
 
 /// Below this many columns text is no longer wrapped narrower.
 const WIDTH_MIN: usize = 40;
@@ -77,7 +77,7 @@ fn leftovers(out: &mut String, report: &Report, width: usize, paint: Paint) {
     let told = format!("{count} {noun} not proven to be put back:");
     line(out, &paint.outcome(&wrapped(&told, width, 0), Outcome::Fail));
     for owed in &report.leftovers {
-        let what = format!("- {} ({}) of trial {}", owed.fault, owed.kind, owed.trial);
+        let what = format!("- {} ({}) of trial {}", owed.fault, owed.kind, owed.trial.number());
         line(out, &format!("  {}", wrapped(&what, width, 4).trim_start()));
     }
     line(out, &format!("  put back and check: {}", paint.bold(&report.undo)));
@@ -193,7 +193,7 @@ fn invalid(out: &mut String, report: &Report, width: usize, paint: Paint) {
         let why: Vec<&str> = trial.invalid.iter().map(|invalid| invalid.because.as_str()).collect();
         let told = format!(
             "trial {} ({}), {}: {}",
-            trial.trial,
+            trial.trial.number(),
             trial.arm,
             wording::invalid_counts_as(&trial.invalid),
             why.join("; ")

@@ -82,6 +82,13 @@ name! {
 #[serde(transparent)]
 pub struct TrialIndex(pub u32);
 
+impl TrialIndex {
+    /// As people count, from 1. Files and names keep the index, from 0.
+    pub const fn number(self) -> u32 {
+        self.0 + 1
+    }
+}
+
 impl fmt::Display for TrialIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

@@ -174,7 +174,7 @@ fn trials_panel(expectation: &ExpectationReport) -> Markup {
 
 fn trial_dot(expectation: &ExpectationReport, dot: &Dot) -> Markup {
     let value = value(expectation, dot);
-    let text = format!("trial {}: {}, {value}", dot.trial, wording::state_word(dot.state));
+    let text = format!("trial {}: {}, {value}", dot.trial.number(), wording::state_word(dot.state));
     html! {
         a href={ "#" (anchor(dot.trial)) } title=(text) aria-label=(text) {
             (inline(of_state(dot.state), of_state(dot.state)))
@@ -227,7 +227,7 @@ fn each_trial(expectation: &ExpectationReport) -> Markup {
 fn trial_row(expectation: &ExpectationReport, dot: &Dot) -> Markup {
     html! {
         tr {
-            th scope="row" { (dot.trial) }
+            th scope="row" { (dot.trial.number()) }
             td class="state" {
                 (inline(of_state(dot.state), of_state(dot.state))) " "
                 (wording::state_word(dot.state))

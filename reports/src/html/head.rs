@@ -42,7 +42,8 @@ pub(super) fn leftovers(report: &Report) -> Markup {
                 ul {
                     @for owed in &report.leftovers {
                         li {
-                            strong { (owed.fault) } " (" (owed.kind) ") of trial " (owed.trial)
+                            strong { (owed.fault) } " (" (owed.kind) ") of trial "
+                            (owed.trial.number())
                         }
                     }
                 }

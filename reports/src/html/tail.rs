@@ -35,7 +35,7 @@ pub(super) fn validity(report: &Report) -> Markup {
 fn invalid(trial: &InvalidTrial) -> Markup {
     html! {
         tr {
-            th scope="row" { (trial.trial) }
+            th scope="row" { (trial.trial.number()) }
             td { (trial.arm) }
             td {
                 @for invalid in &trial.invalid {

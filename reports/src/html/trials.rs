@@ -13,7 +13,7 @@ use crate::wording::{self, sentence};
 
 /// The element of a trial, for links to it.
 pub(super) fn anchor(trial: TrialIndex) -> String {
-    format!("trial-{trial}")
+    format!("trial-{}", trial.number())
 }
 
 pub(super) fn section(report: &Report) -> Markup {
@@ -29,7 +29,8 @@ pub(super) fn section(report: &Report) -> Markup {
             h2 id="trials" { "Trials" }
             @if let Some(trial) = telling {
                 p class="lead" {
-                    "Trial " (trial.trial) " tells most. Time runs from left to right, the same in \
+                    "Trial " (trial.trial.number())
+                    " tells most. Time runs from left to right, the same in \
                      every row; the vertical scales are the same in all trials. The signs beside a \
                      trial say how it went for each expectation, in their order."
                 }
@@ -55,7 +56,7 @@ pub(super) fn section(report: &Report) -> Markup {
 
 fn title(trial: &TrialReport) -> Markup {
     html! {
-        "Trial " (trial.trial) " "
+        "Trial " (trial.trial.number()) " "
         span class="quiet" { "· " (trial.arm) " · " (in_short(trial)) }
     }
 }
@@ -94,7 +95,7 @@ fn body(trial: &TrialReport, frame: &Frame) -> Markup {
         @match chart(trial, frame) {
             Some(chart) => {
                 div class="scroll" tabindex="0" role="region"
-                    aria-label=(format!("timeline of trial {}", trial.trial)) { (chart) }
+                    aria-label=(format!("timeline of trial {}", trial.trial.number())) { (chart) }
             }
             None => p { "Nothing was recorded in this trial." },
         }

@@ -4,7 +4,7 @@ use tabled::grid::util::string::{get_char_width, get_string_width};
 
 /// The text in lines of at most `width` columns. Every line, the first as well, is indented by so
 /// many columns; a caller that writes something before the first line trims it.
-pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let room = width.saturating_sub(indent).max(1);
     let mut lines: Vec<String> = vec![String::new()];
     let mut used = 0;

@@ -1,6 +1,8 @@
 //! The page in a real browser: no error on its console, no request to anywhere, the headings that
 //! a reader expects. Needs Chromium; without it the test says so by name and leaves.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -105,8 +107,15 @@ fn a_page_with_an_error_and_a_request_is_noticed() {
     assert!(requests(&log).iter().any(|url| url.contains("images.invalid")));
 }
 
+/// Says so, and to the gate by name in the file that `GAMEDAY_SKIPS` names.
 fn skipped() {
-    tell("skipped: chromium is missing");
+    let line = "report-in-a-browser: chromium is missing";
+    tell(&format!("skipped: {line}"));
+    #[expect(clippy::disallowed_methods, reason = "the gate names the list of skipped tests")]
+    if let Some(list) = std::env::var_os("GAMEDAY_SKIPS") {
+        let mut list = OpenOptions::new().append(true).open(list).expect("the gate made the list");
+        writeln!(list, "{line}").expect("the gate's list can be written");
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a person looks at what is printed")]

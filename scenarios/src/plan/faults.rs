@@ -11,7 +11,7 @@ use harness_core::units::Duration;
 use crate::ast::{FaultAst, Spec, WitnessAst};
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean, listed};
-use crate::node::{Entry, Spanned};
+use crate::node::{Entry, Spanned, Value};
 
 use super::signals::Signals;
 use super::{Context, spec_value, system};
@@ -242,7 +242,10 @@ fn plan(
     let effective_max = lasts.map_or(EFFECTIVE_WITHIN, |lasts| lasts.min(EFFECTIVE_WITHIN));
     let effective = witness(&fault.effective, effective_max, signals, findings);
     let reverted = witness(&fault.reverted, REVERTED_WITHIN, signals, findings);
-    let (spec, lasts) = (spec?, lasts?);
+    let Some(spec) = spec else {
+        check_named(entry, system, findings);
+        return None;
+    };
     let radius = match kind.injector.blast_radius(&spec, &system.topology) {
         Ok(radius) => radius,
         Err(error) => {
@@ -251,6 +254,7 @@ fn plan(
         }
     };
     let mechanism = kind.injector.mechanism(&spec).ok()?;
+    let lasts = lasts?;
     if let (Some(within), Some(said)) = (&fault.effective.within, &fault.lasts)
         && within.value > said.value
     {
@@ -311,15 +315,47 @@ fn no_target(entry: &Entry, system: &SystemPlan, error: &FaultError) -> Finding 
         )
         .label(error.to_string());
     };
-    let edges = system.topology.edges.iter().map(|edge| edge.name.as_str());
-    let services = system.topology.services.iter().map(|service| service.name.as_str());
-    let (word, known): (&str, Vec<&str>) = if target.contains("->") {
-        ("edge", edges.collect())
-    } else {
-        ("service", services.collect())
-    };
-    Finding::error(codes::UNKNOWN_TARGET, span, format!("there is no {word} `{target}`"))
-        .hint(did_you_mean(target, known))
+    let known = if target.contains("->") { edges_of(system) } else { services_of(system) };
+    unknown_target(target, span, &known)
+}
+
+/// What a specification that cannot be read names all the same and the system does not have: told
+/// in the same pass, so that nobody mends a file twice.
+fn check_named(entry: &Entry, system: &SystemPlan, findings: &mut Findings) {
+    let Value::Map(fields) = &entry.node.value else { return };
+    for field in fields {
+        let known = match field.key.value.as_str() {
+            "edge" => edges_of(system),
+            "service" => services_of(system),
+            _ => continue,
+        };
+        let named = field.node.scalar().filter(|name| !name.contains("${"));
+        if let Some(name) = named.filter(|name| !known.names.contains(name)) {
+            findings.push(unknown_target(name, field.node.span, &known));
+        }
+    }
+}
+
+/// What a system has of one sort.
+struct Known<'a> {
+    word: &'static str,
+    names: Vec<&'a str>,
+}
+
+fn edges_of(system: &SystemPlan) -> Known<'_> {
+    let names = system.topology.edges.iter().map(|edge| edge.name.as_str()).collect();
+    Known { word: "edge", names }
+}
+
+fn services_of(system: &SystemPlan) -> Known<'_> {
+    let names = system.topology.services.iter().map(|service| service.name.as_str()).collect();
+    Known { word: "service", names }
+}
+
+fn unknown_target(target: &str, span: Span, known: &Known<'_>) -> Finding {
+    let message = format!("there is no {} `{target}`", known.word);
+    Finding::error(codes::UNKNOWN_TARGET, span, message)
+        .hint(did_you_mean(target, known.names.iter().copied()))
 }
 
 fn check_disposable(spec: &Spec, entry: &Entry, context: &Context<'_>, findings: &mut Findings) {

@@ -100,6 +100,9 @@ const CASES: &[(&str, &str)] = cases![
 /// Mistakes in every section at once.
 const SEVERAL: &str = include_str!("../cases/several.yaml");
 
+/// Mistakes in one fault: in its frame, in its specification, and in what it names.
+const SEVERAL_IN_FAULT: &str = include_str!("../cases/several-in-fault.yaml");
+
 fn diagnose(name: &str, text: &str, set: &[(String, String)]) -> (Vec<Diagnostic>, String) {
     let (registry, systems) = (world::registry(), world::systems());
     let input = CheckInput { params_set: set, registry: &registry, systems: &systems };
@@ -138,7 +141,7 @@ fn no_case_is_forgotten() {
     let present: BTreeSet<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "several.yaml")
+        .filter(|name| !["several.yaml", "several-in-fault.yaml"].contains(&name.as_str()))
         .collect();
     assert_eq!(present, listed);
 }
@@ -148,6 +151,13 @@ fn all_mistakes_are_told_at_once() {
     let (diagnostics, drawn) = diagnose("several", SEVERAL, &[]);
     insta::assert_snapshot!("several", drawn);
     assert!(diagnostics.len() >= 4);
+}
+
+#[test]
+fn all_mistakes_of_a_fault_are_told_at_once() {
+    let (diagnostics, drawn) = diagnose("several-in-fault", SEVERAL_IN_FAULT, &[]);
+    insta::assert_snapshot!("several-in-fault", drawn);
+    assert_eq!(diagnostics.len(), 6, "{drawn}");
 }
 
 #[test]

@@ -10,7 +10,16 @@ use serde_json::json;
 use crate::args::Doctor;
 use crate::output;
 use crate::ports;
-use crate::style::Style;
+use crate::style::{Style, width};
+
+/// Programs that no run needs.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("chromium", "opens reports"),
+    ("haproxy", "the peer of the proxy's benchmark"),
+    ("linux.uml", "a kernel of its own, for tests that reboot"),
+    ("prometheus", "a real source of telemetry"),
+    ("wrk", "the peer of the load benchmark"),
+];
 
 pub(crate) fn run(arguments: &Doctor, style: Style) -> u8 {
     let capabilities = injectors::capabilities();
@@ -23,7 +32,9 @@ pub(crate) fn run(arguments: &Doctor, style: Style) -> u8 {
                 json!({"kind": kind, "system": system, "missing": missing})
             })
             .collect();
-        let text = json!({"mechanisms": capabilities, "faults": faults});
+        let programs: BTreeMap<_, _> =
+            PROGRAMS.iter().map(|(name, _)| (*name, is_installed(name))).collect();
+        let text = json!({"mechanisms": capabilities, "programs": programs, "faults": faults});
         output::say(&serde_json::to_string_pretty(&text).expect("plain data"));
     } else {
         output::say(&text(&capabilities, &registry, style));
@@ -43,26 +54,41 @@ fn missing(
         .collect()
 }
 
+/// Column at which the words about a mechanism begin.
+const WORDS_AT: usize = 23;
+
 fn text(capabilities: &BTreeMap<String, Capability>, registry: &Registry, style: Style) -> String {
+    let columns = width();
+    let about = |words: &str| reports::wrapped(words, columns, WORDS_AT).trim_start().to_owned();
     let mut out = format!("{}\n", style.bold("Mechanisms of this machine"));
     for (name, capability) in capabilities {
         let (mark, words) = match capability {
             Capability::Available(words) => (style.good("✓"), words),
             Capability::Missing(words) => (style.warn("–"), words),
         };
-        out += &format!("  {mark} {name:<18} {words}\n");
+        out += &format!("  {mark} {name:<18} {}\n", about(words));
+    }
+    out += &format!("\n{}\n", style.bold("Programs that tests and benchmarks of gameday use"));
+    for (name, about) in PROGRAMS {
+        let mark = if is_installed(name) { style.good("✓") } else { style.warn("–") };
+        out += &format!("  {mark} {name:<18} {about}\n");
     }
     out += &format!("\n{}\n", style.bold("Kinds of fault"));
     for (kind, system, entry) in registry.iter() {
         let missing = missing(&entry.requires, capabilities);
-        let summary = entry.injector.summary();
-        if missing.is_empty() {
-            out += &format!("  {} {kind:<18} {system:<6} {summary}\n", style.good("✓"));
+        let (mark, words) = if missing.is_empty() {
+            (style.good("✓"), entry.injector.summary().to_owned())
         } else {
-            let why = format!("refused: needs {}", missing.join(", "));
-            out += &format!("  {} {kind:<18} {system:<6} {why}\n", style.bad("✗"));
-        }
+            (style.bad("✗"), format!("refused: needs {}", missing.join(", ")))
+        };
+        out += &format!("  {mark} {kind:<18} {system:<6} {words}\n");
     }
-    out += "\n✓ works here   – missing; only faults that need it are refused   ✗ refused here\n";
+    out += "\n✓ works here   – missing; only what needs it is refused   ✗ refused here\n";
     out
+}
+
+fn is_installed(program: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the cli reads the environment")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -58,7 +58,7 @@ pub(super) fn lasting(note: &Note, style: Style) -> Option<String> {
     match note {
         Note::TrialEnded(trial, arm, invalid) if !invalid.is_empty() => {
             let text =
-                format!("trial {} ({arm}) not valid: {}", trial.0 + 1, plain::words(invalid));
+                format!("trial {} ({arm}) not valid: {}", trial.number(), plain::words(invalid));
             Some(style.warn(&text))
         }
         Note::FaultTrouble(fault, words) => Some(style.warn(&format!("{fault}: {words}"))),
@@ -129,7 +129,7 @@ fn now(at: RunTime, board: &Board, style: Style) -> String {
                     }
                 })
                 .collect();
-            format!("trial {} ({arm})  {}", trial.0 + 1, strip.join(" · "))
+            format!("trial {} ({arm})  {}", trial.number(), strip.join(" · "))
         }
         _ => board.waiting.to_owned(),
     }

@@ -23,10 +23,10 @@ pub(super) fn line(board: &Board, note: &Note) -> Option<String> {
         Note::Alert(alert, AlertStatus::Firing) => format!("  alert {alert} fires"),
         Note::Alert(_, AlertStatus::Resolved) => return None,
         Note::TrialEnded(trial, arm, invalid) if invalid.is_empty() => {
-            format!("trial {} ended ({arm})", trial.0 + 1)
+            format!("trial {} ended ({arm})", trial.number())
         }
         Note::TrialEnded(trial, arm, invalid) => {
-            format!("trial {} ended ({arm}), not valid: {}", trial.0 + 1, words(invalid))
+            format!("trial {} ended ({arm}), not valid: {}", trial.number(), words(invalid))
         }
         Note::Stopping(because) => because.clone(),
     })

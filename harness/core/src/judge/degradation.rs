@@ -84,7 +84,7 @@ fn corrected(case: Case<'_>, wanted: &Wanted<'_>, pair: Pair) -> Result<Pair, Fo
     let Some(other) = place.and_then(|place| of_kind(true).nth(place)) else {
         return Err(Found::excluded("there is no placebo trial to pair it with"));
     };
-    let number = other.trial.trial;
+    let number = other.trial.trial.number();
     if let Some(invalid) = other.invalid().next() {
         let because = format!("its placebo trial {number} is invalid: {}", invalid.because);
         return Err(if invalid.before_injection {

@@ -247,7 +247,8 @@ fn because(
             count => format!(" and {} more", count - 1),
         };
         return format!(
-            "{fault} of trial {trial}{more} is not proven to be put back: a person is needed"
+            "{fault} of trial {}{more} is not proven to be put back: a person is needed",
+            trial.number()
         );
     }
     match end {

@@ -180,7 +180,7 @@ fn the_end_of_the_run_beats_what_it_found() {
     insta::assert_snapshot!(check(Some(EndOfRun::Refused { because: because() }), false, exit::REFUSED), @"nothing was started: guardrail tripped");
     let errored = Some(EndOfRun::Errored { because: because() });
     insta::assert_snapshot!(check(errored.clone(), false, exit::BUG), @"the run ended by an error: guardrail tripped");
-    insta::assert_snapshot!(check(errored, true, exit::LEFTOVERS), @"down of trial 3 is not proven to be put back: a person is needed");
+    insta::assert_snapshot!(check(errored, true, exit::LEFTOVERS), @"down of trial 4 is not proven to be put back: a person is needed");
     check(aborted(), true, exit::LEFTOVERS);
     let mut evidence = run(trials(14, 0));
     evidence.end = aborted();

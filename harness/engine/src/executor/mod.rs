@@ -318,7 +318,7 @@ impl Executor {
         let order = Order { command, step };
         let sent = self.faults.get(key).is_some_and(|orders| orders.try_send(order).is_ok());
         if !sent {
-            let why = format!("there is no task for {} in trial {}", key.1, key.0);
+            let why = format!("there is no task for {} in trial {}", key.1, key.0.number());
             let error = harness_core::fault::FaultError::Failed {
                 action: "pass on a step".to_owned(),
                 why,

@@ -102,7 +102,7 @@ impl OwedFault {
 
     /// For people: `down in trial 3`.
     pub fn label(&self) -> String {
-        format!("{} in trial {}", self.fault, self.trial)
+        format!("{} in trial {}", self.fault, self.trial.number())
     }
 }
 

@@ -55,18 +55,18 @@ fn life() -> Vec<(LedgerEntry, &'static [&'static str])> {
     };
     vec![
         (opened, &["the lab that the run started"]),
-        (armed(0, "slow"), &["fault slow in trial 0", "the lab that the run started"]),
+        (armed(0, "slow"), &["fault slow in trial 1", "the lab that the run started"]),
         (
             injected(0, "slow", Some("new")),
-            &["fault slow in trial 0", "the lab that the run started"],
+            &["fault slow in trial 1", "the lab that the run started"],
         ),
         (
             armed(0, "down"),
-            &["fault down in trial 0", "fault slow in trial 0", "the lab that the run started"],
+            &["fault down in trial 1", "fault slow in trial 1", "the lab that the run started"],
         ),
-        (paid(0, "slow"), &["fault down in trial 0", "the lab that the run started"]),
+        (paid(0, "slow"), &["fault down in trial 1", "the lab that the run started"]),
         (paid(0, "down"), &["the lab that the run started"]),
-        (injected(0, "down", None), &["fault down in trial 0", "the lab that the run started"]),
+        (injected(0, "down", None), &["fault down in trial 1", "the lab that the run started"]),
         (paid(0, "down"), &["the lab that the run started"]),
         (LedgerEntry::SystemClosed { by: "run".into() }, &[]),
     ]
@@ -157,7 +157,7 @@ async fn a_full_disk_fails_the_write_and_leaves_no_half_line() {
     assert!(ledger.write(LedgerEntry::Armed(Box::new(owed(0, "down")))).await.is_err());
     ledger.write(LedgerEntry::Armed(Box::new(owed(1, "down")))).await.unwrap();
     let state = LedgerState::from_bytes(&disk.bytes()).unwrap();
-    assert_eq!(state.debts(), ["fault down in trial 1"]);
+    assert_eq!(state.debts(), ["fault down in trial 2"]);
 
     let full = FileStorage::any(std::path::Path::new("/dev/full")).unwrap();
     assert!(Ledger::begin(Box::new(full), &RunId::new("r")).is_err());

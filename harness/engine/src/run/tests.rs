@@ -163,7 +163,7 @@ async fn the_third_interrupt_leaves_with_the_ledger_intact() {
     assert!(!summary.leftovers.is_empty());
     let debts = scene.dir.ledger().unwrap().debts();
     assert_eq!(summary.owed, debts);
-    assert!(debts.iter().any(|debt| debt.contains("down in trial 0")), "{debts:?}");
+    assert!(debts.iter().any(|debt| debt.contains("down in trial 1")), "{debts:?}");
 }
 
 /// Drives load until the world has a rule in force; then it panics.

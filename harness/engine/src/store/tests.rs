@@ -58,7 +58,7 @@ fn unpaid_runs_are_named_once_their_process_is_gone() {
     drop(lock);
     assert!(!run.is_alive());
     let unpaid = store.unpaid().unwrap();
-    assert_eq!(unpaid[0].debts.as_ref().unwrap(), &["fault down in trial 0"]);
+    assert_eq!(unpaid[0].debts.as_ref().unwrap(), &["fault down in trial 1"]);
 
     std::fs::write(run.ledger_path(), "rubbish\n").unwrap();
     let unpaid = store.unpaid().unwrap();

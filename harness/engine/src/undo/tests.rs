@@ -141,7 +141,7 @@ async fn the_newest_is_put_back_first() {
         ledger.write_blocking(armed(trial, fault)).unwrap();
     }
     let report = scene.dead().pay(Who::Person).await.unwrap();
-    assert_eq!(report.paid, ["fault a in trial 1", "fault b in trial 0", "fault a in trial 0"]);
+    assert_eq!(report.paid, ["fault a in trial 2", "fault b in trial 1", "fault a in trial 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,8 +190,8 @@ async fn what_cannot_be_proven_is_owed_with_its_reason() {
     assert_eq!(
         owed,
         [
-            ("fault odd in trial 1", "this gameday knows no gremlin on lab"),
-            ("fault down in trial 0", "its witness says: refused"),
+            ("fault odd in trial 2", "this gameday knows no gremlin on lab"),
+            ("fault down in trial 1", "its witness says: refused"),
         ]
     );
     assert_eq!(scene.dir.ledger().unwrap().owed().count(), 2, "and stays so");
@@ -230,7 +230,7 @@ async fn a_fault_is_gone_with_the_system_that_the_run_started() {
     scene.world.open().await.unwrap();
     scene.world.put_in_force(&rule(0, "down"));
     let report = scene.dead().pay(Who::Person).await.unwrap();
-    assert_eq!(report.paid, ["the lab that the run started", "fault down in trial 0"]);
+    assert_eq!(report.paid, ["the lab that the run started", "fault down in trial 1"]);
     assert_eq!(report.owed, []);
 }
 

@@ -128,7 +128,7 @@ fn one(placed: &Placed<'_>, measured: &Measured, base: f64) -> Markup {
         (None, Some(at)) => format!("not reached, more than {}", in_unit(at, &measured.unit)),
         (None, None) => "not reached".to_owned(),
     };
-    let text = format!("trial {}: {value}", dot.trial);
+    let text = format!("trial {}: {value}", dot.trial.number());
     let shape = if placed.beyond { "beyond" } else { of_state(dot.state) };
     let y = base - STACK * (placed.level as f64 + 0.5) - 1.0;
     mark(shape, of_state(dot.state), (placed.x, y), MARK, &text)

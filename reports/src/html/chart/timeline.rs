@@ -102,7 +102,7 @@ pub(in crate::html) fn chart(trial: &TrialReport, frame: &Frame) -> Option<Marku
     };
     let bottom = canvas.y;
     let height = bottom + AXIS_HEIGHT;
-    let name = format!("Trial {} of arm {}", trial.trial, trial.arm);
+    let name = format!("Trial {} of arm {}", trial.trial.number(), trial.arm);
     let markup = html! {
         svg class="chart timeline" viewBox=(format!("0 0 {WIDTH} {height:.0}")) role="img"
             aria-label=(format!("{name}. {}", description(trial))) {
