@@ -22,7 +22,7 @@ import figures
 from bench_machine import FOREIGN_MAX, PORT, Target, pin
 from bench_report import Rounds, machine, version
 from proxy_machine import (
-    ALONE_CPU, BULK_PORT, ECHO_PORT, OTHERS_CPU, PING_PORT, Foreign, Haproxy, Noxious, Ours,
+    ALONE_CPU, BULK_PORT, ECHO_PORT, OTHERS_CPU, Foreign, Haproxy, Noxious, Ours,
     cpu_seconds, free_ports, known, output, place, resident_kib, start, stop,
 )
 
@@ -55,10 +55,8 @@ class Bench(Rounds):
         def one_round():
             # The order turns, so that nobody always comes first.
             order.append(order.pop(0))
-            found, worst = {}, 0.0
-            with Server(self, ["sockperf", "sr", "--tcp", "-i", "127.0.0.1", "-p",
-                               str(PING_PORT)], PING_PORT) as server:
-                direct, worst = self.ping(None, server)
+            found = {}
+            direct, worst = self.ping(free_ports(1)[0])
             for kind in order:
                 with kind(self.priority) as proxy:
                     found[kind.name], foreign = self.measure(proxy, direct)
@@ -89,13 +87,10 @@ class Bench(Rounds):
                                    len(values), "")
 
     def measure(self, proxy, direct):
-        worst = 0.0
-        with Server(self, ["sockperf", "sr", "--tcp", "-i", "127.0.0.1", "-p", str(PING_PORT)],
-                    PING_PORT) as server:
-            # All on one core: what is added is the proxy's own cost, and no wake-up of a core.
-            place(proxy.pid, OTHERS_CPU)
-            ping, worst = self.ping(proxy, server)
-            place(proxy.pid, ALONE_CPU)
+        # All on one core: what is added is the proxy's own cost, and no wake-up of a core.
+        place(proxy.pid, OTHERS_CPU)
+        ping, worst = self.ping(proxy.upstreams["ping"], proxy)
+        place(proxy.pid, ALONE_CPU)
         # Against the usual direct way: the difference of two tails would be noise alone.
         found = {f"rtt_{name}": ping[name] - direct["p50"] for name in ping}
         url = f"http://127.0.0.1:{proxy.ports['http']}/"
@@ -116,13 +111,15 @@ class Bench(Rounds):
         found["cpu_gb"] = cpu / (received["bytes"] / 1e9)
         return found, max(worst, foreign.share)
 
-    def ping(self, proxy, server):
+    def ping(self, upstream, proxy=None):
         """Round trips in us on one core, and the foreign share."""
-        port = proxy.ports["ping"] if proxy else PING_PORT
-        with Foreign([server.pid, *([proxy.pid] if proxy else [])]) as foreign:
-            text = output(["sockperf", "pp", "--tcp", "-i", "127.0.0.1", "-p", str(port), "-t",
-                           str(self.seconds), "--mps", "500", "--full-rtt", "-m", "64"],
-                          OTHERS_CPU, self.priority)
+        serve = ["sockperf", "sr", "--tcp", "-i", "127.0.0.1", "-p", str(upstream)]
+        port = proxy.ports["ping"] if proxy else upstream
+        with Server(self, serve, upstream) as server:
+            with Foreign([server.pid, *([proxy.pid] if proxy else [])]) as foreign:
+                text = output(["sockperf", "pp", "--tcp", "-i", "127.0.0.1", "-p", str(port), "-t",
+                               str(self.seconds), "--mps", "500", "--full-rtt", "-m", "64"],
+                              OTHERS_CPU, self.priority)
         found = dict(re.findall(r"percentile (\d+\.\d+)\s*=\s*([\d.]+)", text))
         ping = {"p50": float(found["50.000"]), "p99": float(found["99.000"])}
         return ping, foreign.share

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::clock::monotonic_nanos;
 use super::pipe::{Endpoint, Pipe};
 use super::standing::Counters;
-use super::timer::Timer;
+use super::timer::{Alarm, Timer};
 
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
@@ -94,9 +94,7 @@ enum Splices {
 pub(super) struct Direction {
     towards: Towards,
     counters: Arc<Counters>,
-    timer: Arc<Timer>,
-    ticket: u64,
-    waits_for: Option<u64>,
+    alarm: Alarm,
     held: VecDeque<Piece>,
     held_bytes: usize,
     last_due: u64,
@@ -112,18 +110,17 @@ pub(super) struct Direction {
 }
 
 impl Direction {
-    pub(super) fn new(towards: Towards, counters: Arc<Counters>, timer: Arc<Timer>) -> Self {
-        let ticket = timer.ticket();
+    pub(super) fn new(towards: Towards, counters: Arc<Counters>, timer: &Arc<Timer>) -> Self {
+        let alarm = Alarm::new(timer);
+        let noise = alarm.ticket();
         Self {
             towards,
             counters,
-            timer,
-            ticket,
-            waits_for: None,
+            alarm,
             held: VecDeque::new(),
             held_bytes: 0,
             last_due: 0,
-            noise: ticket,
+            noise,
             pace: Pace::Through,
             bulk_bytes: 0,
             splices: Splices::Yes,
@@ -213,9 +210,7 @@ impl Direction {
     ) -> Poll<io::Result<()>> {
         while let Some(piece) = self.held.front_mut() {
             if pace != Pace::Through && piece.due > monotonic_nanos() {
-                let due = piece.due;
-                self.timer.wake_at(due, self.ticket, self.waits_for, cx.waker());
-                self.waits_for = Some(due);
+                self.alarm.wake_at(piece.due, cx.waker());
                 return Poll::Pending;
             }
             let (written, left) = match &mut piece.content {
@@ -389,9 +384,6 @@ impl Direction {
 impl Drop for Direction {
     fn drop(&mut self) {
         self.counters.held_bytes.fetch_sub(self.held_bytes as u64, Ordering::Relaxed);
-        if let Some(due) = self.waits_for {
-            self.timer.forget(due, self.ticket);
-        }
     }
 }
 

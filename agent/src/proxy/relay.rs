@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use injectors::proxy::wire::ProxyEffect;
@@ -18,12 +17,13 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::answer::{Persistence, Requests, Step, response};
+use super::clock::monotonic_nanos;
 use super::direction::{Direction, Pace, Towards};
 use super::standing::Counters;
-use super::timer::Timer;
+use super::timer::{Alarm, Timer};
 
 /// A callee that does not take the connection within this time counts as refusing.
-const DIAL_LIMIT: Duration = Duration::from_secs(10);
+const DIAL_NANOS_MAX: u64 = 10_000_000_000;
 /// One read of requests that the proxy answers itself.
 const REQUEST_READ_BYTES: usize = 16 * 1024;
 
@@ -41,7 +41,8 @@ type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 enum Callee {
     /// Not needed yet, or not any more.
     None,
-    Dialing(Dialing),
+    /// Until an instant of the monotonic clock.
+    Dialing(Dialing, u64),
     Connected(TcpStream),
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Relay {
     /// The proxy answers this connection itself, with this status.
     answering: Option<(Requests, u16)>,
     counters: Arc<Counters>,
+    /// For the limit of the dial.
+    alarm: Alarm,
 }
 
 impl Relay {
@@ -66,7 +69,7 @@ impl Relay {
         counters: &Arc<Counters>,
         timer: &Arc<Timer>,
     ) -> Self {
-        let direction = |towards| Direction::new(towards, Arc::clone(counters), Arc::clone(timer));
+        let direction = |towards| Direction::new(towards, Arc::clone(counters), timer);
         Self {
             caller,
             callee: Callee::None,
@@ -76,6 +79,7 @@ impl Relay {
             awaiting_answer: false,
             answering: None,
             counters: Arc::clone(counters),
+            alarm: Alarm::new(timer),
         }
     }
 
@@ -229,17 +233,23 @@ impl Relay {
 
     fn poll_dial(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Dialed>> {
         if let Callee::None = self.callee {
-            let dial = tokio::time::timeout(DIAL_LIMIT, TcpStream::connect(self.upstream));
-            self.callee = Callee::Dialing(Box::pin(async move { dial.await? }));
+            let limit = monotonic_nanos() + DIAL_NANOS_MAX;
+            self.callee = Callee::Dialing(Box::pin(TcpStream::connect(self.upstream)), limit);
         }
-        if let Callee::Dialing(dialing) = &mut self.callee {
+        if let Callee::Dialing(dialing, limit) = &mut self.callee {
             let Poll::Ready(callee) = dialing.as_mut().poll(cx) else {
+                if monotonic_nanos() >= *limit {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                // The runtime's own timer would cost a system call for each connection.
+                self.alarm.wake_at(*limit, cx.waker());
                 let (_, mut caller_write) = self.caller.split();
                 let flushed = self.to_caller.poll_flush(cx, &mut caller_write, Pace::Through);
                 return flushed.map_ok(|()| Dialed::Not);
             };
             let callee = callee?;
             callee.set_nodelay(true)?;
+            self.alarm.off();
             self.callee = Callee::Connected(callee);
         }
         Poll::Ready(Ok(Dialed::Yes))

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use rustix::io::Errno;
@@ -60,14 +60,9 @@ impl Timer {
         Ok(Self { descriptor, waiting: Mutex::default(), tickets: AtomicU64::new(0) })
     }
 
-    /// A number that tells one waiter from the others.
-    pub(super) fn ticket(&self) -> u64 {
-        self.tickets.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Wakes at `due`, in monotonic nanoseconds. One ticket waits for one instant at a time:
-    /// `before` is the one that it waited for until now.
-    pub(super) fn wake_at(&self, due: u64, ticket: u64, before: Option<u64>, waker: &Waker) {
+    /// Wakes at `due`. One ticket waits for one instant at a time: `before` is the one that it
+    /// waited for until now.
+    fn wake_at(&self, due: u64, ticket: u64, before: Option<u64>, waker: &Waker) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = before.filter(|before| *before != due) {
             waiting.wakers.remove(&(before, ticket));
@@ -77,7 +72,7 @@ impl Timer {
     }
 
     /// Takes a ticket's waiting back.
-    pub(super) fn forget(&self, due: u64, ticket: u64) {
+    fn forget(&self, due: u64, ticket: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.wakers.remove(&(due, ticket));
     }
@@ -136,6 +131,45 @@ impl Timer {
     }
 }
 
+/// One who waits on a timer, for one instant at a time. It waits no more when it is dropped.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: Arc<Timer>,
+    ticket: u64,
+    waits_for: Option<u64>,
+}
+
+impl Alarm {
+    pub(super) fn new(timer: &Arc<Timer>) -> Self {
+        let ticket = timer.tickets.fetch_add(1, Ordering::Relaxed);
+        Self { timer: Arc::clone(timer), ticket, waits_for: None }
+    }
+
+    /// A number that no other alarm of this timer has.
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// Wakes at `due`, in monotonic nanoseconds, and not at an instant asked for before.
+    pub(super) fn wake_at(&mut self, due: u64, waker: &Waker) {
+        self.timer.wake_at(due, self.ticket, self.waits_for, waker);
+        self.waits_for = Some(due);
+    }
+
+    /// Waits no more.
+    pub(super) fn off(&mut self) {
+        if let Some(due) = self.waits_for.take() {
+            self.timer.forget(due, self.ticket);
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.off();
+    }
+}
+
 /// The lead after a wake at `now` for what is due at `first`.
 fn learned(lead: u64, first: u64, now: u64) -> u64 {
     if now >= first {
@@ -155,14 +189,14 @@ mod tests {
 
     use super::*;
 
-    async fn until(timer: &Timer, due: u64) -> u64 {
-        let ticket = timer.ticket();
+    async fn until(timer: &Arc<Timer>, due: u64) -> u64 {
+        let mut alarm = Alarm::new(timer);
         poll_fn(|cx| {
             let now = monotonic_nanos();
             if now >= due {
                 return Poll::Ready(now);
             }
-            timer.wake_at(due, ticket, None, cx.waker());
+            alarm.wake_at(due, cx.waker());
             Poll::Pending
         })
         .await
@@ -170,7 +204,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn waiters_are_woken_in_order_and_never_early() {
-        let timer = Timer::new().unwrap();
+        let timer = Arc::new(Timer::new().unwrap());
         let start = monotonic_nanos();
         let (late, early, past) = (start + 9_000_000, start + 3_000_000, start);
         let all =
@@ -202,12 +236,13 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_forgotten_waiter_is_not_kept() {
-        let timer = Timer::new().unwrap();
+        let timer = Arc::new(Timer::new().unwrap());
         let due = monotonic_nanos() + 3_600_000_000_000;
-        timer.wake_at(due, 7, None, Waker::noop());
-        timer.wake_at(due + 1, 7, Some(due), Waker::noop());
+        let mut alarm = Alarm::new(&timer);
+        alarm.wake_at(due, Waker::noop());
+        alarm.wake_at(due + 1, Waker::noop());
         assert_eq!(timer.waiting.lock().unwrap().wakers.len(), 1);
-        timer.forget(due + 1, 7);
+        drop(alarm);
         assert!(timer.waiting.lock().unwrap().wakers.is_empty());
     }
 }

@@ -11,7 +11,7 @@ pub(super) const MS: u64 = 1_000_000;
 
 pub(super) fn direction(timer: &Arc<Timer>) -> (Direction, Arc<Counters>) {
     let counters = Arc::new(Counters::default());
-    (Direction::new(Towards::Callee, Arc::clone(&counters), Arc::clone(timer)), counters)
+    (Direction::new(Towards::Callee, Arc::clone(&counters), timer), counters)
 }
 
 /// Sends `pieces` one by one without waiting, and gives the whole output with the time that
