@@ -32,6 +32,8 @@ PARTS = ("through", "memory", "single", "loaded", "pipelined", "safe")
 SINGLE = ((1_000, 200, 2), (10_000, 40, 3), (100_000, 8, 4))
 PIPELINED = ((100_000, 50, 3), (10_000, 200, 3))
 FAULTS, CONNECTIONS = 20, 1000
+# After this line a file holds the last measurement.
+MEASURED = "<!-- measured -->"
 
 
 class Bench(Rounds):
@@ -337,6 +339,8 @@ def main():
     parser.add_argument("--gentle", action="store_true", help="no priority over other programs")
     parser.add_argument("--noise", type=float, default=100 * FOREIGN_MAX, metavar="PERCENT",
                         help="of a core that others may use in a round; above it says nothing")
+    parser.add_argument("--write", metavar="FILE",
+                        help=f"puts the result in place of what follows `{MEASURED}` in it")
     arguments = parser.parse_args()
     parts = arguments.only.split(",")
     if wrong := [part for part in parts if part not in PARTS]:
@@ -357,16 +361,31 @@ def main():
             for part in parts:
                 print(part, file=sys.stderr, flush=True)
                 getattr(bench, part)()
+    text = report(bench, arguments)
+    print(text, end="")
+    if arguments.write:
+        with open(arguments.write, encoding="utf-8") as file:
+            kept = file.read().partition(MEASURED)[0]
+        with open(arguments.write, "w", encoding="utf-8") as file:
+            file.write(f"{kept}{MEASURED}\n{text}")
+
+
+def report(bench, arguments):
     today = datetime.date.today().isoformat()
     command = " ".join(["ci/bench/proxy.sh", *map(shlex.quote, sys.argv[1:])])
-    print(f"{today}, {machine()}; `{command}`.")
     tools = [["haproxy", "-v"], ["nginx", "-v"], ["wrk", "-v"], ["sockperf", "--version"],
              ["iperf3", "--version"]]
-    tools = [version(tool) for tool in tools]
-    print("; ".join(tool for tool in tools if tool) + f"; {bench.rejected} noisy rounds rejected.")
+    tools = [text for text in map(version, tools) if text]
+    lines = [
+        f"{today}, {machine()}; `{command}`.",
+        f"{'; '.join(tools)}; {bench.rejected} noisy rounds rejected.",
+    ]
     if bench.missing:
-        print(f"Not installed here: {', '.join(bench.missing)}.")
-    print("\n" + bench.table.markdown())
+        lines.append(f"Not installed here: {', '.join(bench.missing)}.")
+    if arguments.noise > 100 * FOREIGN_MAX:
+        lines.append(f"**Others used up to {arguments.noise:.0f} % of a core: the tails are "
+                     "theirs as much as ours.**")
+    return "\n".join([*lines, "", bench.table.markdown(), ""])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 # only; stops only what it started.
 #
 #   ci/bench/proxy.sh                      everything, about 10 minutes
+#   ci/bench/proxy.sh --write docs/benchmarks-proxy.md
 #   ci/bench/proxy.sh --rounds 1 --seconds 1 --only through,safe --gentle --noise 100
 #   PROXY=/path/to/agent-proxy ci/bench/proxy.sh
 set -eu
