@@ -5,19 +5,27 @@ use std::cell::Cell;
 use std::future::poll_fn;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::tests::{MS, direction};
 use super::*;
 
 const MIB: usize = 1024 * 1024;
+/// Small against a pipe, so that a pipe is not empty when a fault begins.
+const QUEUE_BYTES: u32 = 64 * 1024;
 const HOUR: Pace = Pace::Delayed { delay: 3_600_000 * MS, jitter: 0 };
 
-/// Two ends of one connection.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// Two ends of one connection; from the first to the second its queues may be limited.
+async fn pair(queue_bytes: Option<u32>) -> (TcpStream, TcpStream) {
+    let (near, far) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+    if let Some(bytes) = queue_bytes {
+        near.set_send_buffer_size(bytes).unwrap();
+        far.set_recv_buffer_size(bytes).unwrap();
+    }
+    far.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = far.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
-    let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (near, far) = tokio::join!(near.connect(address), listener.accept());
     (near.unwrap(), far.unwrap().0)
 }
 
@@ -66,7 +74,9 @@ async fn read(mut output: TcpStream, mut noise: Noise) -> usize {
         if length == 0 {
             return seen;
         }
-        wait(&mut noise, 3).await;
+        // Now and then slow, so that bytes pile up.
+        let turns_max = if noise.below(8) == 0 { 60 } else { 3 };
+        wait(&mut noise, turns_max).await;
     }
 }
 
@@ -86,7 +96,8 @@ fn order(noise: &mut Noise) -> Option<Pace> {
 async fn toggled(bytes: usize, seed: u64) -> u64 {
     let timer = Arc::new(Timer::new().unwrap());
     let (mut direction, counters) = direction(&timer);
-    let ((input, mut source), (mut sink, output)) = tokio::join!(pair(), pair());
+    let ((input, mut source), (mut sink, output)) =
+        tokio::join!(pair(None), pair(Some(QUEUE_BYTES)));
     let (mut source, mut sink) = (source.split().0, sink.split().1);
     let standing = Cell::new(Some(Pace::Through));
     let toggle = async {
@@ -131,7 +142,7 @@ async fn a_stream_stays_whole_while_faults_come_and_go() {
 async fn small_messages_are_copied_and_bulk_is_not() {
     let timer = Arc::new(Timer::new().unwrap());
     let (mut direction, counters) = direction(&timer);
-    let ((mut input, mut source), (mut sink, mut output)) = tokio::join!(pair(), pair());
+    let ((mut input, mut source), (mut sink, mut output)) = tokio::join!(pair(None), pair(None));
     let (mut source, mut sink) = (source.split().0, sink.split().1);
     let talk = async {
         let mut piece = vec![0; MIB];
@@ -164,7 +175,7 @@ async fn small_messages_are_copied_and_bulk_is_not() {
 async fn a_fault_holds_what_is_in_the_pipe_and_its_end_lets_it_go() {
     let timer = Arc::new(Timer::new().unwrap());
     let (mut direction, counters) = direction(&timer);
-    let ((input, mut source), (mut sink, mut output)) = tokio::join!(pair(), pair());
+    let ((input, mut source), (mut sink, mut output)) = tokio::join!(pair(None), pair(None));
     let (mut source, mut sink) = (source.split().0, sink.split().1);
     // Nobody reads: the sink's queue fills up, then the pipe.
     let mut written = 0;
