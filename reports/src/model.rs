@@ -16,7 +16,7 @@ use harness_core::exit::EndOfRun;
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RunId, TrialIndex};
 use harness_core::plan::{ScenarioReference, TrialMode};
 use harness_core::time::WallTime;
-use harness_core::verdict::{Counts, Estimate, Measured, Outcome, TrialState};
+use harness_core::verdict::{Counts, Estimate, Measured, Outcome, Quantity, TrialState};
 use serde::{Deserialize, Serialize};
 
 pub use trial::{
@@ -180,6 +180,9 @@ pub struct ExpectationReport {
     pub counts: Counts,
     /// The share of trials in which it held, with one-sided bounds.
     pub share: Option<Estimate>,
+    /// What is estimated where the claim is about a mean, or against earlier runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
     /// The method.
     pub method: String,
     /// The measured quantity over trials.

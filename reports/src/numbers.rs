@@ -1,7 +1,7 @@
 //! Numbers for people: a unit beside each of them and no more digits than they are worth.
 //! Does not round what is compared; that is done before, and elsewhere.
 
-use harness_core::verdict::{Estimate, Measured};
+use harness_core::verdict::{Estimate, Measured, Quantity};
 
 /// A share in percent, with as many digits as it takes to tell it from 100 %: `99.93 %`.
 pub(crate) fn percent(share: f64) -> String {
@@ -76,6 +76,20 @@ pub(crate) fn share(share: &Estimate, confidence: Option<f64>, n: u32) -> String
     format!("{} ({interval}n = {n} {trials})", percent(share.value))
 }
 
+/// `mean time to restore 1.2 s (95 %: 1.1 s – 2.9 s, n = 14 trials)`: an estimate that is no share
+/// of trials, with the bounds that there are.
+pub(crate) fn quantity(quantity: &Quantity, confidence: Option<f64>, n: u32) -> String {
+    let trials = if n == 1 { "trial" } else { "trials" };
+    let end = |end: Option<f64>| end.map_or("?".to_owned(), |end| in_unit(end, &quantity.unit));
+    let interval = confidence.map_or_else(String::new, |confidence| {
+        let about = if quantity.approximate { "about " } else { "" };
+        let (lower, upper) = (end(quantity.lower), end(quantity.upper));
+        format!("{}: {about}{lower} – {upper}, ", percent(confidence))
+    });
+    let value = in_unit(quantity.value, &quantity.unit);
+    format!("{} {value} ({interval}n = {n} {trials})", quantity.name)
+}
+
 /// A number with at most so many places and no trailing zeros.
 pub(crate) fn trimmed(value: f64, places: usize) -> String {
     let text = format!("{value:.places$}");
@@ -124,5 +138,23 @@ mod tests {
         let estimate = Estimate { value: 1.0, lower: 0.8074, upper: 1.0 };
         assert_eq!(share(&estimate, Some(0.95), 14), "100 % (95 %: 80.7–100, n = 14 trials)");
         assert_eq!(share(&estimate, None, 1), "100 % (n = 1 trial)");
+    }
+
+    #[test]
+    fn a_quantity_says_the_bounds_that_there_are() {
+        let mean = Quantity {
+            name: "mean time to restore".to_owned(),
+            unit: "s".to_owned(),
+            value: 1.2,
+            lower: Some(1.1),
+            upper: None,
+            bound: 3.0,
+            approximate: true,
+        };
+        assert_eq!(
+            quantity(&mean, Some(0.95), 14),
+            "mean time to restore 1.2 s (95 %: about 1.1 s – ?, n = 14 trials)"
+        );
+        assert_eq!(quantity(&mean, None, 1), "mean time to restore 1.2 s (n = 1 trial)");
     }
 }

@@ -89,9 +89,12 @@ pub(crate) fn attacked(report: &Report) -> String {
 
 /// The estimate with interval and n, or why there is none.
 pub(crate) fn share(expectation: &ExpectationReport) -> String {
-    match &expectation.share {
-        Some(share) => numbers::share(share, expectation.confidence, expectation.counts.n()),
-        None => format!("no estimate (n = {})", expectation.counts.n()),
+    match (&expectation.share, &expectation.quantity) {
+        (Some(share), _) => numbers::share(share, expectation.confidence, expectation.counts.n()),
+        (None, Some(quantity)) => {
+            numbers::quantity(quantity, expectation.confidence, expectation.counts.n())
+        }
+        (None, None) => format!("no estimate (n = {})", expectation.counts.n()),
     }
 }
 

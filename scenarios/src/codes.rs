@@ -90,4 +90,6 @@ codes! {
     FEW_TRIALS = "S039";
     /// An expectation that the scenario's own signals or load cannot answer.
     NO_EVIDENCE = "S040";
+    /// A cap on what one incident adds that nothing enforces.
+    UNENFORCED_CAP = "S041";
 }

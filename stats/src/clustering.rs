@@ -4,6 +4,8 @@
 //! No verdict rests on a bound from here: with a few cases and rare losses these bounds miss far
 //! more often than they say.
 
+use statrs::function::gamma::ln_gamma;
+
 use crate::binomial::{Bounds, assert_level};
 use crate::decimal::Share;
 use crate::resample::Stream;
@@ -114,7 +116,8 @@ pub struct LagOne {
     /// The sum of products of neighbouring deviations from the mean.
     pub covariance: f64,
     /// The share of orders with a covariance at least as large: one-sided, exact up to
-    /// [`ORDERS_EXACT_VALUES_MAX`] values and a valid random test above.
+    /// [`ORDERS_EXACT_VALUES_MAX`] values and where there are but two different ones, a valid
+    /// random test above.
     pub p: f64,
 }
 
@@ -124,31 +127,111 @@ pub struct LagOne {
 /// A small p warns (below [`LAG_ONE_WARNS_BELOW`]) or forbids a pass (below
 /// [`LAG_ONE_FORBIDS_BELOW`]): cases that carry over into the next are not exchangeable.
 pub fn lag_one(values: &[f64], seed: u64) -> Option<LagOne> {
-    if values.len() < 3 {
-        return None;
-    }
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let mut deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
-    let covariance = neighbour_products(&deviations);
-    let scale: f64 = deviations.iter().map(|value| value * value).sum();
-    let edge = covariance - 1e-12 * scale.max(f64::MIN_POSITIVE);
-    let p = if values.len() <= ORDERS_EXACT_VALUES_MAX {
+    let Order { covariance, .. } = Order::of(values)?;
+    // No p is above one, so all orders are drawn.
+    let p = lag_one_below(values, seed, f64::INFINITY).unwrap_or(1.0);
+    Some(LagOne { covariance, p })
+}
+
+/// The p of [`lag_one`] where it is below a level; `None` where it is not, or there is no order to
+/// speak of. Quicker, for no more orders are drawn than it takes to know.
+pub fn lag_one_below(values: &[f64], seed: u64, level: f64) -> Option<f64> {
+    let Order { mut deviations, edge, .. } = Order::of(values)?;
+    let p = if deviations.len() <= ORDERS_EXACT_VALUES_MAX {
         let (mut reached, mut orders) = (0_u32, 0_u32);
         for_each_order(&mut deviations, &mut |order| {
             orders += 1;
             reached += u32::from(neighbour_products(order) >= edge);
         });
         f64::from(reached) / f64::from(orders)
+    } else if let Some(higher) = two_valued(values) {
+        two_valued_p(&higher)
     } else {
         let mut stream = Stream::new(seed);
+        let all = f64::from(ORDERS_DRAWN + 1);
         let mut reached = 1_u32;
         for _ in 0..ORDERS_DRAWN {
+            if f64::from(reached) / all >= level {
+                return None;
+            }
             stream.shuffle(&mut deviations);
             reached += u32::from(neighbour_products(&deviations) >= edge);
         }
-        f64::from(reached) / f64::from(ORDERS_DRAWN + 1)
+        f64::from(reached) / all
     };
-    Some(LagOne { covariance, p })
+    (p < level).then_some(p)
+}
+
+/// Values in the order of the run.
+struct Order {
+    deviations: Vec<f64>,
+    covariance: f64,
+    /// A covariance from here on counts as large as the one that was seen.
+    edge: f64,
+}
+
+impl Order {
+    fn of(values: &[f64]) -> Option<Self> {
+        if values.len() < 3 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
+        let covariance = neighbour_products(&deviations);
+        let scale: f64 = deviations.iter().map(|value| value * value).sum();
+        let edge = covariance - 1e-12 * scale.max(f64::MIN_POSITIVE);
+        Some(Self { deviations, covariance, edge })
+    }
+}
+
+/// For each value whether it is the higher one, where there are two different ones at most.
+fn two_valued(values: &[f64]) -> Option<Vec<bool>> {
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let is = |value: f64, end: f64| value.total_cmp(&end).is_eq();
+    values
+        .iter()
+        .map(|value| (is(*value, high) || is(*value, low)).then_some(is(*value, high)))
+        .collect()
+}
+
+/// The exact p of an order of two values, by counting arrangements: their covariance depends only
+/// on the number of rows of the higher value, and on how many of the two ends it holds.
+fn two_valued_p(higher: &[bool]) -> f64 {
+    let count = higher.iter().filter(|one| **one).count();
+    let (n, k) = (higher.len() as f64, count as f64);
+    let rest = n - k;
+    if count == 0 || count == higher.len() {
+        return 1.0;
+    }
+    let mean = k / n;
+    let covariance = |rows: f64, ends: u8| {
+        (k - rows) - mean * (2.0 * k - f64::from(ends)) + (n - 1.0) * mean * mean
+    };
+    let pairs = higher.windows(2).filter(|pair| pair[0] && pair[1]).count() as f64;
+    let held = |place: usize| u8::from(higher[place]);
+    let seen = covariance(k - pairs, held(0) + held(higher.len() - 1));
+    let all = ln_choose(n, k);
+    // So many rows of the higher value leave one row fewer, as many, or one more of the other.
+    let arrangements = |rows: f64, ends: u8| {
+        let ways = if ends == 1 { 2.0 } else { 1.0 };
+        let others = rows + 1.0 - f64::from(ends);
+        ways * (ln_choose(k - 1.0, rows - 1.0) + ln_choose(rest - 1.0, others - 1.0) - all).exp()
+    };
+    let reached: f64 = (1..=count)
+        .flat_map(|rows| [0, 1, 2].map(|ends| (rows as f64, ends)))
+        .filter(|(rows, ends)| covariance(*rows, *ends) >= seen - 1e-9)
+        .map(|(rows, ends)| arrangements(rows, ends))
+        .sum();
+    reached.min(1.0)
+}
+
+/// The logarithm of a binomial coefficient of whole numbers; minus infinity where there is no way.
+fn ln_choose(n: f64, k: f64) -> f64 {
+    if k < 0.0 || k > n || n < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }
 
 fn neighbour_products(values: &[f64]) -> f64 {
@@ -211,6 +294,49 @@ mod tests {
         assert!(lag_one(&zigzag, 7).unwrap().p > 0.99);
         assert_eq!(lag_one(&trend, 7), lag_one(&trend, 7));
         assert_eq!(lag_one(&trend[..2], 7), None);
+    }
+
+    /// Against every arrangement, one by one.
+    #[test]
+    fn two_values_are_counted_exactly() {
+        for n in 3..=13_u32 {
+            for bits in (0..1_u32 << n).step_by(if n > 9 { 37 } else { 1 }) {
+                let values: Vec<bool> = (0..n).map(|place| bits >> place & 1 == 1).collect();
+                let ones = bits.count_ones();
+                let deviations = |bits: u32| -> Vec<f64> {
+                    let mean = f64::from(ones) / f64::from(n);
+                    (0..n).map(|place| f64::from(bits >> place & 1) - mean).collect()
+                };
+                let seen = neighbour_products(&deviations(bits));
+                let same = (0..1_u32 << n).filter(|other| other.count_ones() == ones);
+                let (mut all, mut reached) = (0.0, 0.0);
+                for other in same {
+                    all += 1.0;
+                    if neighbour_products(&deviations(other)) >= seen - 1e-9 {
+                        reached += 1.0;
+                    }
+                }
+                let found = two_valued_p(&values);
+                assert!((found - reached / all).abs() < 1e-9, "{values:?}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_p_below_a_level_is_that_of_the_whole_test() {
+        for seed in 0..40 {
+            let mut stream = Stream::new(seed);
+            let mut walk = 0.0;
+            let values: Vec<f64> = (0..25)
+                .map(|_| {
+                    walk = 0.4 * walk + stream.unit() - 0.5;
+                    walk
+                })
+                .collect();
+            let whole = lag_one(&values, 3).unwrap().p;
+            let below = lag_one_below(&values, 3, 0.05);
+            assert_eq!(below, (whole < 0.05).then_some(whole), "seed {seed}: {whole}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Stored {
             builder.samples(&window.map_err(|error| could_not(&error))?);
         }
         let mut evidence = builder.finish();
+        evidence.history = run.history().map_err(|error| could_not(&error))?;
         settle_debts(&run, &mut evidence);
         let facts = RunFacts {
             run: run.id().clone(),

@@ -7,6 +7,7 @@ pub mod event;
 pub mod evidence;
 pub mod exit;
 pub mod fault;
+pub mod history;
 pub mod ids;
 pub mod journal;
 pub mod judge;

@@ -99,6 +99,9 @@ pub struct Judgement {
     pub counts: Counts,
     /// The share of trials in which it held: estimate and one-sided bounds.
     pub share: Option<Estimate>,
+    /// What is estimated where the claim is about a mean, or against earlier runs.
+    #[serde(default)]
+    pub quantity: Option<Quantity>,
     /// The method: `exact binomial (Clopper-Pearson)`.
     pub method: String,
     /// The measured quantity over trials, for people.
@@ -154,6 +157,26 @@ pub struct Estimate {
     pub lower: f64,
     /// One-sided upper bound at the claim's confidence.
     pub upper: f64,
+}
+
+/// An estimate that is no share of trials: a mean, or a difference between runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quantity {
+    /// `mean success rate`, `change of p99 latency`.
+    pub name: String,
+    /// `ratio`, `s`.
+    pub unit: String,
+    /// The estimate.
+    pub value: f64,
+    /// One-sided lower bound; `None` where there is none.
+    pub lower: Option<f64>,
+    /// One-sided upper bound; `None` where there is none.
+    pub upper: Option<f64>,
+    /// What is claimed of it, in that unit.
+    pub bound: f64,
+    /// The bounds are for display: nothing is decided by the one on the side of the claim.
+    pub approximate: bool,
 }
 
 /// The measured quantity over the counted trials.

@@ -101,6 +101,7 @@ fn trials() -> TrialsPlan {
     TrialsPlan {
         mode: TrialMode::Observed,
         stop: StopRule::Fixed,
+        count_min: 1,
         planned: (0..2).map(trial).collect(),
         spare: (2..4).map(trial).collect(),
         invalid_at_most: ratio("20%"),

@@ -114,6 +114,11 @@ fn card(place: usize, expectation: &ExpectationReport) -> Markup {
                         (interval::chart(expectation, share))
                         p class="note" { (wording::share(expectation)) }
                     }
+                } @else if expectation.quantity.is_some() {
+                    figure {
+                        figcaption { "Estimate" }
+                        p class="note" { (wording::share(expectation)) }
+                    }
                 }
                 @if let (Some(chart), Some(measured)) =
                     (strip::chart(expectation), &expectation.measured) {

@@ -5,7 +5,8 @@ use harness_core::evidence::{Evidence, TrialEvidence};
 use harness_core::exit::{self, EndOfRun};
 use harness_core::ids::{ArmName, ExpectationId, FaultId, TrialIndex};
 use harness_core::plan::{Plan, ScenarioReference, TrialMode};
-use harness_core::verdict::{Estimate, Judgement, Measured, TrialJudgement, Verdict};
+use harness_core::units::Ratio;
+use harness_core::verdict::{Estimate, Judgement, Measured, Quantity, TrialJudgement, Verdict};
 
 use super::trial::trial_report;
 use super::words::setting;
@@ -122,13 +123,14 @@ fn expectation(plan: &Plan, verdict: &Verdict, judgement: &Judgement) -> Expecta
         family: clean(&judgement.family),
         condition: clean(&judgement.condition),
         claim: clean(&judgement.claim),
-        in_at_least: claim.map(|claim| claim.in_at_least.as_f64()),
+        in_at_least: claim.and_then(|claim| claim.in_at_least()).map(Ratio::as_f64),
         confidence: claim.map(|claim| claim.confidence.as_f64()),
         outcome: judgement.outcome,
         because: clean(&judgement.because),
         change: clean(&judgement.change),
         counts: judgement.counts,
         share: judgement.share.filter(is_finite),
+        quantity: judgement.quantity.as_ref().and_then(clean_quantity),
         method: clean(&judgement.method),
         measured: judgement.measured.as_ref().filter(|m| m.bound.is_finite()).map(clean_measured),
         placebo: judgement.placebo,
@@ -157,6 +159,16 @@ fn clean_measured(measured: &Measured) -> Measured {
         worst: finite(measured.worst),
         censored: measured.censored,
     }
+}
+
+fn clean_quantity(quantity: &Quantity) -> Option<Quantity> {
+    (quantity.value.is_finite() && quantity.bound.is_finite()).then(|| Quantity {
+        name: clean(&quantity.name),
+        unit: clean(&quantity.unit),
+        lower: finite(quantity.lower),
+        upper: finite(quantity.upper),
+        ..quantity.clone()
+    })
 }
 
 fn dot(verdict: &Verdict, trial: &TrialJudgement) -> Dot {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use harness_core::plan::{Arrivals, FaultPlan, LoadPlan, Plan, Shape, Step, StopRule, TrialMode};
+use harness_core::plan::{
+    Arrivals, Claim, FaultPlan, Holds, LoadPlan, Plan, Shape, Step, StopRule, TrialMode,
+};
 use serde_json::Value;
 
 use super::{ArmCount, FaultWords, Setting};
@@ -118,22 +120,24 @@ fn pass_words(plan: &Plan) -> String {
                 confidence statement about incidents to come."
             .to_owned();
     }
-    let claims: BTreeSet<_> = plan
-        .expectations
-        .iter()
-        .map(|expectation| (expectation.claim.in_at_least, expectation.claim.confidence))
-        .collect();
+    let claims: BTreeSet<_> =
+        plan.expectations.iter().map(|expectation| expectation.claim).collect();
     let stop = match plan.trials.stop {
         StopRule::Fixed => "",
         StopRule::Sequential => " Trials stop early as soon as the exact design allows.",
     };
     let claim = match claims.first() {
-        Some((share, confidence)) if claims.len() == 1 => format!(
+        Some(Claim { holds: Holds::InAtLeast(share), confidence }) if claims.len() == 1 => format!(
             "In at least {} of incidents like this one, every expectation below holds, each with \
              {} confidence over independent trials.",
             percent(share.as_f64()),
             percent(confidence.as_f64())
         ),
+        _ if claims.iter().any(|claim| claim.in_at_least().is_none()) => {
+            "Every expectation below holds, each in its own way and with its own confidence: in a \
+             share of incidents like this one, on average over them, or against earlier runs."
+                .to_owned()
+        }
         _ => "In the claimed share of incidents like this one, every expectation below holds, \
               each with its own confidence over independent trials."
             .to_owned(),

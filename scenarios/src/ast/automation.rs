@@ -7,7 +7,7 @@ use harness_core::units::{Duration, Ratio};
 use crate::codes;
 use crate::findings::{Finding, Findings};
 use crate::node::{Entry, Node, Spanned, Value};
-use crate::read::{Fields, Section, list, name, named, not_supported, text};
+use crate::read::{Fields, Section, list, name, named, text};
 
 use super::expect::inner_share;
 
@@ -45,11 +45,12 @@ pub(crate) const RELEASES: Section =
     Section { name: "`releases`", keys: &["action", "after", "within"], kinds: &[] };
 pub(crate) const ONLY: Section = Section { name: "`only`", keys: &["targets"], kinds: &[] };
 pub(crate) const NEVER: Section = Section { name: "`never`", keys: &["actions"], kinds: &[] };
+pub(crate) const OBEYS_KILL_SWITCH: Section =
+    Section { name: "`obeysKillSwitch`", keys: &["switch", "actions"], kinds: &[] };
+pub(crate) const HOLDS_WHEN_BLIND: Section =
+    Section { name: "`holdsWhenBlind`", keys: &["fault", "actions"], kinds: &[] };
 pub(crate) const CONFIDENCE: Section =
     Section { name: "`confidence`", keys: &["atLeast", "at"], kinds: &[] };
-
-/// Rules that this build does not judge.
-pub(crate) const RULES_LATER: [&str; 2] = ["obeysKillSwitch", "holdsWhenBlind"];
 
 /// One automation as written.
 #[derive(Debug, Clone)]
@@ -106,6 +107,15 @@ pub(crate) enum RuleAst {
     },
     Never {
         actions: Vec<Spanned<String>>,
+    },
+    ObeysKillSwitch {
+        /// The fault that throws it.
+        switch: Spanned<String>,
+        actions: Option<Vec<Spanned<String>>>,
+    },
+    HoldsWhenBlind {
+        fault: Option<Spanned<String>>,
+        actions: Option<Vec<Spanned<String>>>,
     },
 }
 
@@ -177,18 +187,15 @@ fn read_action(entry: &Entry, findings: &mut Findings) -> Option<ActionAst> {
 
 fn read_rules(node: &Node, place: Span, findings: &mut Findings) -> Vec<(Span, RuleAst)> {
     let Some(fields) = Fields::read(node, place, &RULES, findings) else { return Vec::new() };
-    for key in RULES_LATER {
-        if let Some(entry) = fields.entry(key) {
-            findings.push(not_supported(&entry.key, "leave it out"));
-        }
-    }
-    let readers: [(&str, &'static Section, Reader); 6] = [
+    let readers: [(&str, &'static Section, Reader); 8] = [
         ("acts", &ACTS, acts),
         ("staysQuiet", &STAYS_QUIET, stays_quiet),
         ("exactlyOnce", &EXACTLY_ONCE, exactly_once),
         ("releases", &RELEASES, releases),
         ("only", &ONLY, only),
         ("never", &NEVER, never),
+        ("obeysKillSwitch", &OBEYS_KILL_SWITCH, obeys_kill_switch),
+        ("holdsWhenBlind", &HOLDS_WHEN_BLIND, holds_when_blind),
     ];
     let mut rules = Vec::new();
     for (key, section, read) in readers {
@@ -261,6 +268,29 @@ fn only(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
 
 fn never(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
     Some(RuleAst::Never { actions: some(fields, "actions", findings)? })
+}
+
+fn obeys_kill_switch(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
+    let switch = required(fields, "switch", findings);
+    let actions = some_or_any(fields, findings)?;
+    Some(RuleAst::ObeysKillSwitch { switch: switch?, actions })
+}
+
+fn holds_when_blind(fields: &Fields<'_>, findings: &mut Findings) -> Option<RuleAst> {
+    let fault = fields.text("fault", findings);
+    Some(RuleAst::HoldsWhenBlind { fault, actions: some_or_any(fields, findings)? })
+}
+
+/// The actions that are listed; the inner `None` where none are.
+#[expect(clippy::option_option, reason = "no actions named is not a mistake in naming them")]
+fn some_or_any(
+    fields: &Fields<'_>,
+    findings: &mut Findings,
+) -> Option<Option<Vec<Spanned<String>>>> {
+    match fields.entry("actions") {
+        None => Some(None),
+        Some(_) => some(fields, "actions", findings).map(Some),
+    }
 }
 
 /// A list that is not empty.

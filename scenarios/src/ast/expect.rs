@@ -13,12 +13,14 @@ use crate::read::{Fields, Section, list, name, not_supported, text};
 use super::families::{
     self, DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, TELEMETRY, Telemetry,
 };
+use super::mean::{self, Over};
+use super::regression::{self, REGRESSION, Regression};
 
 /// Expectations of a scenario.
 pub(crate) const EXPECTATIONS_MAX: usize = 100;
 
 /// Families that this build judges.
-pub(crate) const EXPECT_KINDS: [&str; 8] = [
+pub(crate) const EXPECT_KINDS: [&str; 9] = [
     "successRate",
     "latency",
     "detection",
@@ -27,6 +29,7 @@ pub(crate) const EXPECT_KINDS: [&str; 8] = [
     "errorBudget",
     "degradation",
     "telemetry",
+    "regression",
 ];
 /// All families of the language.
 const ALL_KINDS: [&str; 12] = [
@@ -48,7 +51,7 @@ const EXPECT: Section = Section { name: "an expectation", keys: &[], kinds: &ALL
 pub(crate) const SUCCESS_RATE: Section = Section {
     name: "`successRate`",
     keys: &["during", "of", "id", "arms", "inAtLeast", "confidence"],
-    kinds: &["atLeast", "atMost"],
+    kinds: &["atLeast", "atMost", "mean"],
 };
 pub(crate) const LATENCY: Section = Section {
     name: "`latency`",
@@ -74,8 +77,8 @@ pub(crate) const DETECTION: Section = Section {
 pub(crate) const PAGES: Section = Section { name: "`pages`", keys: &["exactly"], kinds: &[] };
 pub(crate) const RECOVERY: Section = Section {
     name: "`recovery`",
-    keys: &["to", "from", "within", "of", "id", "arms", "inAtLeast", "confidence"],
-    kinds: &[],
+    keys: &["to", "from", "of", "id", "arms", "inAtLeast", "confidence"],
+    kinds: &["within", "median", "mean"],
 };
 pub(crate) const INVARIANT: Section = Section {
     name: "`invariant`",
@@ -108,6 +111,7 @@ pub(crate) enum Family {
         bound: Spanned<Bound>,
         during: Option<Spanned<String>>,
         of: Option<Spanned<String>>,
+        over: Over,
     },
     Latency {
         quantile: Spanned<Quantile>,
@@ -121,6 +125,7 @@ pub(crate) enum Family {
         from: Option<Spanned<FaultInstant>>,
         within: Spanned<Duration>,
         of: Option<Spanned<String>>,
+        over: Over,
     },
     Invariant {
         none_lost: bool,
@@ -129,6 +134,23 @@ pub(crate) enum Family {
     ErrorBudget(ErrorBudget),
     Degradation(Degradation),
     Telemetry(Telemetry),
+    Regression(Regression),
+}
+
+impl Family {
+    /// In what way it is claimed over trials.
+    pub(crate) fn over(&self) -> &Over {
+        match self {
+            Self::SuccessRate { over, .. } | Self::Recovery { over, .. } => over,
+            Self::ErrorBudget(budget) => &budget.over,
+            Self::Regression(_) => &Over::Runs,
+            Self::Latency { .. }
+            | Self::Detection(_)
+            | Self::Invariant { .. }
+            | Self::Degradation(_)
+            | Self::Telemetry(_) => &Over::Trials,
+        }
+    }
 }
 
 /// `detection: {...}`.
@@ -187,6 +209,7 @@ fn read_family(entry: &Entry, findings: &mut Findings) -> Option<(Family, Common
         "errorBudget" => (&ERROR_BUDGET, families::error_budget),
         "degradation" => (&DEGRADATION, families::degradation),
         "telemetry" => (&TELEMETRY, families::telemetry),
+        "regression" => (&REGRESSION, regression::read),
         _ => {
             if let Value::List(items) = &node.value {
                 return Some((invariant_words(items, findings)?, Common::default()));
@@ -196,7 +219,9 @@ fn read_family(entry: &Entry, findings: &mut Findings) -> Option<(Family, Common
     };
     let fields = Fields::read(node, place, section, findings)?;
     let common = Common::read(&fields, findings);
-    Some((read(&fields, findings)?, common))
+    let family = read(&fields, findings)?;
+    family.over().refuse_share(&common, findings);
+    Some((family, common))
 }
 
 impl Common {
@@ -236,12 +261,18 @@ fn success_rate(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> 
     let of = fields.text("of", findings);
     let entry = entry?;
     let key = entry.key.value.as_str();
+    if key == "mean" {
+        let (least, over) = mean::success(entry, findings)?;
+        let bound = Spanned::new(Bound::AtLeast(least.value), least.span);
+        return Some(Family::SuccessRate { bound, during, of, over });
+    }
     let ratio = fields.quantity::<Ratio>(key, findings)?;
     let bound = match key {
         "atLeast" => Bound::AtLeast(ratio.value),
         _ => Bound::AtMost(ratio.value),
     };
-    Some(Family::SuccessRate { bound: Spanned::new(bound, ratio.span), during, of })
+    let bound = Spanned::new(bound, ratio.span);
+    Some(Family::SuccessRate { bound, during, of, over: Over::Trials })
 }
 
 fn latency(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
@@ -289,10 +320,14 @@ fn recovery(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
     let to = fields.word("to", &ends, findings);
     let to = fields.require("to", to, findings);
     let from = fields.word("from", &instants, findings);
-    let within = fields.positive("within", findings);
-    let within = fields.require("within", within, findings);
     let of = fields.text("of", findings);
-    Some(Family::Recovery { to: to?, from, within: within?, of })
+    let entry = fields.one_of(RECOVERY.kinds, findings)?;
+    let (within, over) = match entry.key.value.as_str() {
+        "mean" => mean::time(entry, findings)?,
+        "median" => (fields.positive("median", findings)?, Over::Median(entry.key.span)),
+        _ => (fields.positive("within", findings)?, Over::Trials),
+    };
+    Some(Family::Recovery { to: to?, from, within, of, over })
 }
 
 fn invariant(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {

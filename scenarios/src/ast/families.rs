@@ -10,10 +10,21 @@ use crate::node::Spanned;
 use crate::read::{Fields, Section};
 
 use super::expect::Family;
+use super::mean::{self, Over};
 
 pub(crate) const ERROR_BUDGET: Section = Section {
     name: "`errorBudget`",
-    keys: &["takesAtMost", "window", "during", "of", "id", "arms", "inAtLeast", "confidence"],
+    keys: &[
+        "takesAtMost",
+        "mean",
+        "window",
+        "during",
+        "of",
+        "id",
+        "arms",
+        "inAtLeast",
+        "confidence",
+    ],
     kinds: &["slo", "objective"],
 };
 pub(crate) const DEGRADATION: Section = Section {
@@ -43,7 +54,11 @@ pub(crate) struct ErrorBudget {
     pub(crate) objective: Objective,
     pub(crate) takes_at_most: Spanned<Ratio>,
     pub(crate) during: Option<Spanned<String>>,
+    pub(crate) over: Over,
 }
+
+/// Either bounds what is taken in an incident, or on average.
+pub(crate) const BUDGET_BOUNDS: [&str; 2] = ["takesAtMost", "mean"];
 
 /// Whose budget it is.
 #[derive(Debug, Clone)]
@@ -74,8 +89,13 @@ pub(crate) struct Telemetry {
 }
 
 pub(super) fn error_budget(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
-    let takes_at_most = fields.quantity("takesAtMost", findings);
-    let takes_at_most = fields.require("takesAtMost", takes_at_most, findings);
+    let bound = if fields.entry("mean").is_some() {
+        fields.one_of(&BUDGET_BOUNDS, findings).and_then(|entry| mean::budget(entry, findings))
+    } else {
+        let most = fields.quantity("takesAtMost", findings);
+        let most = fields.require("takesAtMost", most, findings);
+        most.map(|most| (most, Over::Trials))
+    };
     let during = fields.text("during", findings);
     let entry = fields.one_of(ERROR_BUDGET.kinds, findings)?;
     let objective = match entry.key.value.as_str() {
@@ -97,7 +117,8 @@ pub(super) fn error_budget(fields: &Fields<'_>, findings: &mut Findings) -> Opti
             of: fields.text("of", findings),
         },
     };
-    Some(Family::ErrorBudget(ErrorBudget { objective, takes_at_most: takes_at_most?, during }))
+    let (takes_at_most, over) = bound?;
+    Some(Family::ErrorBudget(ErrorBudget { objective, takes_at_most, during, over }))
 }
 
 /// The share of an objective, which leaves something to spend.

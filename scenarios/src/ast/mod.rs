@@ -8,14 +8,16 @@ mod expect;
 mod families;
 mod faults;
 mod load;
+mod mean;
 mod objectives;
+mod regression;
 mod safety;
 mod system;
 mod trials;
 
 pub(crate) use automation::{
     ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, ActionAst, AutomationAst, CONFIDENCE, EXACTLY_ONCE,
-    NEVER, ONLY, RELEASES, RULES, RULES_LATER, RuleAst, STAYS_QUIET,
+    HOLDS_WHEN_BLIND, NEVER, OBEYS_KILL_SWITCH, ONLY, RELEASES, RULES, RuleAst, STAYS_QUIET,
 };
 pub(crate) use claims::ClaimsAst;
 pub(crate) use document::{
@@ -26,13 +28,16 @@ pub(crate) use expect::{
     RECOVERY, SUCCESS_RATE,
 };
 pub(crate) use families::{
-    DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, Objective, TELEMETRY, Telemetry,
+    BUDGET_BOUNDS, DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, Objective, TELEMETRY,
+    Telemetry,
 };
 pub(crate) use faults::{FAULT, FaultAst, WITNESS, WitnessAst};
 pub(crate) use load::{
     FEED, LOAD, LoadAst, METHODS, RAMP, REQUEST, RequestAst, SHAPES, SPIKE, STEP,
 };
+pub(crate) use mean::{MEAN_BUDGET, MEAN_SUCCESS, MEAN_TIME, Over};
 pub(crate) use objectives::{ObjectivesAst, SLI, SLI_RATIO, SLO, SliAst};
+pub(crate) use regression::{REGRESSION, REGRESSION_RUNS_MIN, Regression};
 pub(crate) use safety::{GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
     ACTIONS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, STEADY, SignalAst,

@@ -45,10 +45,10 @@ pub(super) fn lower(
             // Also those that no rule speaks of.
             drop(one.declared(action, findings));
         }
-        let claim = Claim {
-            in_at_least: automation.at_least.as_ref().map_or(IN_AT_LEAST, |share| share.value),
-            confidence: automation.confidence.as_ref().map_or(CONFIDENCE, |share| share.value),
-        };
+        let claim = Claim::share(
+            automation.at_least.as_ref().map_or(IN_AT_LEAST, |share| share.value),
+            automation.confidence.as_ref().map_or(CONFIDENCE, |share| share.value),
+        );
         for (place, rule) in &automation.rules {
             let Some((assertion, arms)) = one.rule(*place, rule, findings) else { continue };
             let family = format!("{}-{}", automation.id.value, word(rule));
@@ -68,6 +68,8 @@ fn word(rule: &RuleAst) -> &'static str {
         RuleAst::Releases { .. } => "releases",
         RuleAst::Only { .. } => "only",
         RuleAst::Never { .. } => "never",
+        RuleAst::ObeysKillSwitch { .. } => "obeys-kill-switch",
+        RuleAst::HoldsWhenBlind { .. } => "holds-when-blind",
     }
 }
 
@@ -149,6 +151,18 @@ impl Automation<'_> {
                 let (actor, actions) = self.forbidden(actions, findings)?;
                 (actor, AutomationRule::Never { actions }, all())
             }
+            RuleAst::ObeysKillSwitch { switch, actions } => {
+                let (actor, actions) = self.forbidden_or_any(actions.as_deref(), findings)?;
+                let switch = fault(Some(switch), place, self.around, findings)?;
+                let arms = about(&switch, findings)?;
+                (actor, AutomationRule::ObeysKillSwitch { switch, actions }, arms)
+            }
+            RuleAst::HoldsWhenBlind { fault: said, actions } => {
+                let (actor, actions) = self.forbidden_or_any(actions.as_deref(), findings)?;
+                let fault = fault(said.as_ref(), place, self.around, findings)?;
+                let arms = about(&fault, findings)?;
+                (actor, AutomationRule::HoldsWhenBlind { fault, actions }, arms)
+            }
         };
         Some((Assertion::Automation { actor, rule }, arms))
     }
@@ -176,6 +190,21 @@ impl Automation<'_> {
             return None;
         }
         Some((actor.clone(), found.iter().map(|(_, action)| action.clone()).collect()))
+    }
+
+    /// What must not be done for a while; anything at all where nothing is listed.
+    fn forbidden_or_any(
+        &self,
+        actions: Option<&[Spanned<String>]>,
+        findings: &mut Findings,
+    ) -> Option<(String, Option<Vec<String>>)> {
+        match actions {
+            None => Some((self.actor(findings)?, None)),
+            Some(actions) => {
+                let (actor, actions) = self.forbidden(actions, findings)?;
+                Some((actor, Some(actions)))
+            }
+        }
     }
 
     /// Who acts, as the system calls it.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use harness_core::diag::Span;
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RequestKind};
 use harness_core::plan::{
-    Arm, Assertion, Claim, Expectation, FaultInstant, Key, LoadPlan, Phase, RecoveryTo, SystemPlan,
-    WindowRange,
+    Arm, Assertion, Claim, Expectation, FaultInstant, Holds, Key, LoadPlan, Phase, RecoveryTo,
+    SystemPlan, WindowRange,
 };
 use harness_core::units::Ratio;
 
-use crate::ast::{ClaimsAst, Common, Detection, ExpectAst, Family};
+use crate::ast::{ClaimsAst, Common, Detection, ExpectAst, Family, Over};
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
@@ -19,11 +19,14 @@ use super::automation;
 use super::families;
 use super::faults::Faults;
 use super::objectives::Objectives;
+use super::regression;
 use super::signals::Signals;
 use super::window::{self, Timeline};
 
 pub(super) const IN_AT_LEAST: Ratio = Ratio::from_percent(80);
 pub(super) const CONFIDENCE: Ratio = Ratio::from_percent(95);
+/// What a median claims.
+const HALF: Ratio = Ratio::from_percent(50);
 
 /// An expectation with its place in the text.
 pub(super) type Stated = (Span, Expectation);
@@ -52,7 +55,7 @@ pub(super) fn lower(
         let Some(arms) = arms(&expectation.common, about.as_ref(), around, findings) else {
             continue;
         };
-        let claim = claim(&expectation.common);
+        let claim = claim(&expectation.common, expectation.family.over());
         let id = names.take(expectation.common.id.as_ref(), &key.value);
         if let Family::Detection(Detection { alert, quiet_in_placebo: Some(quiet), .. }) =
             &expectation.family
@@ -75,6 +78,15 @@ pub(super) fn lower(
         stated.push((key.span, Expectation { id, arms, assertion, claim }));
     }
     stated.extend(automation::lower(&claims.automation, around, &mut names, findings));
+    for written in &claims.expect {
+        let Family::Regression(regression) = &written.family else { continue };
+        let Some((assertion, arms)) = regression::lower(regression, &stated, findings) else {
+            continue;
+        };
+        let claim = claim(&written.common, written.family.over());
+        let id = names.take(written.common.id.as_ref(), &written.key.value);
+        stated.push((written.key.span, Expectation { id, arms, assertion, claim }));
+    }
     stated
 }
 
@@ -120,11 +132,15 @@ impl Names {
     }
 }
 
-fn claim(common: &Common) -> Claim {
-    Claim {
-        in_at_least: common.in_at_least.as_ref().map_or(IN_AT_LEAST, |share| share.value),
-        confidence: common.confidence.as_ref().map_or(CONFIDENCE, |share| share.value),
-    }
+fn claim(common: &Common, over: &Over) -> Claim {
+    let share = common.in_at_least.as_ref().map_or(IN_AT_LEAST, |share| share.value);
+    let holds = match over {
+        Over::Trials => Holds::InAtLeast(share),
+        Over::Median(_) => Holds::InAtLeast(HALF),
+        Over::Mean { cap, .. } => Holds::OnAverage { cap: cap.as_ref().map(|cap| cap.value) },
+        Over::Runs => Holds::OverRuns,
+    };
+    Claim { holds, confidence: common.confidence.as_ref().map_or(CONFIDENCE, |share| share.value) }
 }
 
 /// The assertion, and the fault that it is about.
@@ -135,7 +151,7 @@ fn assertion(
 ) -> Option<(Assertion, Option<FaultId>)> {
     let place = expectation.key.span;
     match &expectation.family {
-        Family::SuccessRate { bound, during, of } => {
+        Family::SuccessRate { bound, during, of, .. } => {
             let during = during_or_default(during.as_ref(), around, findings);
             let of = request_of(of.as_ref(), around, findings);
             let bound = bound.value;
@@ -166,7 +182,7 @@ fn assertion(
             };
             Some((assertion, Some(fault)))
         }
-        Family::Recovery { to, from, within, of } => {
+        Family::Recovery { to, from, within, of, .. } => {
             let fault = fault(of.as_ref(), place, around, findings)?;
             let default = match to.value {
                 RecoveryTo::Mitigate => FaultInstant::Effective,
@@ -190,6 +206,8 @@ fn assertion(
         Family::Telemetry(telemetry) => {
             families::telemetry(telemetry, around, findings).map(|found| (found, None))
         }
+        // Needs the others, and comes after them.
+        Family::Regression(_) => None,
     }
 }
 

@@ -6,10 +6,10 @@
 use harness_core::diag::Span;
 use harness_core::ids::{FaultId, RequestKind, SignalId};
 use harness_core::plan::{
-    Assertion, AutomationRule, Bound, FaultInstant, FaultPlan, LoadPlan, Phase, Phases, RecoveryTo,
-    SteadyPlan, WindowRange,
+    Assertion, AutomationRule, Bound, Cap, FaultInstant, FaultPlan, Holds, LoadPlan, Phase, Phases,
+    RecoveryTo, SteadyPlan, WindowRange,
 };
-use harness_core::units::Duration;
+use harness_core::units::{Duration, Ratio};
 
 use crate::ast::Spec;
 use crate::codes;
@@ -56,7 +56,12 @@ pub(super) fn check(
                 requests(*place, of.as_ref(), gap, during, horizon, findings);
             }
             Assertion::Recovery { to, fault, from, within } => {
-                let claim = Claim { place: *place, fault, from: *from, within: *within };
+                // A mean counts each time as its cap at most, so one looks as long as that.
+                let within = match expectation.claim.holds {
+                    Holds::OnAverage { cap: Some(Cap::Time(cap)) } => cap,
+                    Holds::OnAverage { .. } | Holds::InAtLeast(_) | Holds::OverRuns => *within,
+                };
+                let claim = Claim { place: *place, fault, from: *from, within };
                 recovery(spec, *to, &claim, horizon, findings);
                 probes(&claim, horizon.steady.sentinels.iter(), horizon, findings);
             }
@@ -68,7 +73,13 @@ pub(super) fn check(
             }
             Assertion::Quiet { .. }
             | Assertion::Invariant { .. }
-            | Assertion::ErrorBudget { .. } => {}
+            | Assertion::Regression { .. } => {}
+            Assertion::ErrorBudget { objective, period, during, .. } => {
+                if let Holds::OnAverage { cap: Some(Cap::Share(cap)) } = expectation.claim.holds {
+                    let allowed = objective.complement().as_f64() * period.secs_f64();
+                    budget_cap(*place, cap, allowed, during, horizon, findings);
+                }
+            }
             Assertion::Automation { rule, .. } => {
                 automation(spec, *place, rule, horizon, findings);
             }
@@ -143,6 +154,39 @@ fn requests(
                 .hint("raise the rate or lengthen the window"),
         );
     }
+}
+
+/// Tells a cap below what a window takes of a budget (allowed bad time in seconds) when all of it
+/// is bad.
+fn budget_cap(
+    place: Span,
+    cap: Ratio,
+    allowed: f64,
+    during: &WindowRange,
+    horizon: &Horizon<'_>,
+    findings: &mut Findings,
+) {
+    let ends =
+        (horizon.timeline.position_us(&during.from), horizon.timeline.position_us(&during.to));
+    let (Some(from), Some(to)) = ends else { return };
+    let lasts = Duration::from_micros(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+    let most = lasts.secs_f64() / allowed;
+    if most <= cap.as_f64() {
+        return;
+    }
+    findings.push(
+        Finding::error(
+            codes::UNENFORCED_CAP,
+            place,
+            format!("nothing keeps an incident from taking more than {cap} of the budget"),
+        )
+        .label(format!(
+            "`{}` lasts {lasts}, and takes {:.3}% when all fails",
+            during.text,
+            most * 100.0
+        ))
+        .hint(format!("write a `cap` above {:.3}%", most * 100.0)),
+    );
 }
 
 /// Tells a window that ends before a single observation of a probe is due.
@@ -270,7 +314,9 @@ fn automation(
         AutomationRule::StaysQuiet { .. }
         | AutomationRule::ExactlyOnce { .. }
         | AutomationRule::Only { .. }
-        | AutomationRule::Never { .. } => {}
+        | AutomationRule::Never { .. }
+        | AutomationRule::ObeysKillSwitch { .. }
+        | AutomationRule::HoldsWhenBlind { .. } => {}
     }
 }
 

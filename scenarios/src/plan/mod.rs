@@ -11,6 +11,7 @@ mod horizon;
 mod load;
 mod objectives;
 mod phases;
+mod regression;
 mod safety;
 mod signals;
 mod spec_value;

@@ -1,9 +1,9 @@
 //! Lengths of phases: as said, else long enough for the faults and for what is expected of them.
 
-use harness_core::plan::{FaultInstant, FaultPlan, Phases, RecoveryTo, SteadyPlan};
+use harness_core::plan::{Cap, FaultInstant, FaultPlan, Phases, RecoveryTo, SteadyPlan};
 use harness_core::units::Duration;
 
-use crate::ast::{Family, RuleAst, Spec};
+use crate::ast::{Family, Over, RuleAst, Spec};
 use crate::codes;
 use crate::findings::{Finding, Findings};
 use crate::node::Spanned;
@@ -66,11 +66,15 @@ pub(super) fn lower(
 /// Long enough to see every claim about the time after a revert kept or broken.
 fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
     let claims = spec.claims.expect.iter().filter_map(|expectation| match &expectation.family {
-        Family::Recovery { to, from, within, .. } => {
+        Family::Recovery { to, from, within, over, .. } => {
+            let within = match over {
+                Over::Mean { cap: Some(Spanned { value: Cap::Time(cap), .. }), .. } => *cap,
+                Over::Mean { .. } | Over::Trials | Over::Median(_) | Over::Runs => within.value,
+            };
             let from = from.as_ref().map(|from| from.value);
             let after_revert = to.value == RecoveryTo::Restore
                 || matches!(from, Some(FaultInstant::Revert | FaultInstant::Reverted));
-            after_revert.then(|| within.value + steady.hold + RECOVERY_SPARE)
+            after_revert.then(|| within + steady.hold + RECOVERY_SPARE)
         }
         Family::Detection(detection) => {
             detection.resolves_within.as_ref().map(|within| within.value + RECOVERY_SPARE)
@@ -80,7 +84,8 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
         | Family::Invariant { .. }
         | Family::ErrorBudget(_)
         | Family::Degradation(_)
-        | Family::Telemetry(_) => None,
+        | Family::Telemetry(_)
+        | Family::Regression(_) => None,
     });
     let rules = spec.claims.automation.iter().flat_map(|automation| &automation.rules);
     let releases = rules.filter_map(|(_, rule)| match rule {
@@ -89,7 +94,9 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
         | RuleAst::StaysQuiet { .. }
         | RuleAst::ExactlyOnce { .. }
         | RuleAst::Only { .. }
-        | RuleAst::Never { .. } => None,
+        | RuleAst::Never { .. }
+        | RuleAst::ObeysKillSwitch { .. }
+        | RuleAst::HoldsWhenBlind { .. } => None,
     });
     claims.chain(releases).fold(RECOVERY_UP_TO_MIN, Duration::max)
 }

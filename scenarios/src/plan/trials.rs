@@ -3,13 +3,13 @@
 
 use harness_core::ids::{ArmName, FaultId, TrialIndex};
 use harness_core::plan::{
-    Against, Arm, Assertion, Expectation, Phases, StopRule, TrialMode, TrialPlan, TrialsPlan,
+    Against, Arm, Assertion, Expectation, Holds, Phases, StopRule, TrialMode, TrialPlan, TrialsPlan,
 };
 use harness_core::units::{Duration, Ratio};
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
-use stats::planning::clean_cases_needed;
+use stats::planning::{clean_cases_for_mean, clean_cases_needed};
 
 use crate::ast::{ArmAst, Order, Spec, TRIALS_MAX};
 use crate::codes;
@@ -145,9 +145,14 @@ pub(super) fn lower(
     check_wall(spec, planned.len(), phases, wall, findings);
     let stop = trials.stop.as_ref().map_or(StopRule::Fixed, |stop| stop.value);
     check_range(spec, stop, findings);
+    let count_min = match (stop, &trials.count) {
+        (StopRule::Sequential, Some((min, _))) => u32::try_from(min.value).unwrap_or(u32::MAX),
+        (StopRule::Sequential | StopRule::Fixed, _) => 1,
+    };
     TrialsPlan {
         mode,
         stop,
+        count_min,
         planned,
         spare,
         invalid_at_most: trials
@@ -246,8 +251,15 @@ fn is_over_placebo(expectation: &Expectation, arms: &[Arm]) -> bool {
 }
 
 fn clean(expectation: &Expectation) -> u64 {
-    let claim = &expectation.claim;
-    clean_cases_needed(claim.in_at_least.as_f64(), claim.confidence.complement().as_f64())
+    let alpha = expectation.claim.confidence.complement().as_f64();
+    match expectation.claim.holds {
+        Holds::InAtLeast(share) => clean_cases_needed(share.as_f64(), alpha),
+        Holds::OnAverage { .. } => expectation
+            .mean_and_cap()
+            .map_or(COUNT, |(mean, cap)| clean_cases_for_mean(mean, cap, alpha)),
+        // Any number of trials gives a run its value.
+        Holds::OverRuns => 1,
+    }
 }
 
 /// Says when even perfect trials cannot prove a claim.
@@ -284,12 +296,18 @@ fn warn_of_few(
                 said.unwrap_or(*span),
                 format!("{trials} trials cannot prove `{}`", expectation.id),
             )
-            .label(format!(
-                "{} with {} confidence takes {needed}",
-                expectation.claim.in_at_least, expectation.claim.confidence
-            ))
+            .label(format!("{} takes {needed}", what_is_claimed(expectation)))
             .hint(format!("write `{key}: {needed}`, or expect an inconclusive verdict")),
         );
+    }
+}
+
+fn what_is_claimed(expectation: &Expectation) -> String {
+    let confidence = expectation.claim.confidence;
+    match expectation.claim.holds {
+        Holds::InAtLeast(share) => format!("{share} with {confidence} confidence"),
+        Holds::OnAverage { .. } => format!("a mean with {confidence} confidence"),
+        Holds::OverRuns => format!("a comparison of runs with {confidence} confidence"),
     }
 }
 

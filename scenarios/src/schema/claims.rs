@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::ast::{
-    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, CONFIDENCE, DEGRADATION, DETECTION, ERROR_BUDGET,
-    EXACTLY_ONCE, EXPECTATIONS_MAX, INVARIANT, LATENCY, NEVER, ONLY, PAGES, RECOVERY, RELEASES,
-    RULES, RULES_LATER, SLI, SLI_RATIO, SLO, STAYS_QUIET, SUCCESS_RATE, TELEMETRY,
+    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, BUDGET_BOUNDS, CONFIDENCE, DEGRADATION, DETECTION,
+    ERROR_BUDGET, EXACTLY_ONCE, EXPECTATIONS_MAX, HOLDS_WHEN_BLIND, INVARIANT, LATENCY,
+    MEAN_BUDGET, MEAN_SUCCESS, MEAN_TIME, NEVER, OBEYS_KILL_SWITCH, ONLY, PAGES, RECOVERY,
+    REGRESSION, REGRESSION_RUNS_MIN, RELEASES, RULES, SLI, SLI_RATIO, SLO, STAYS_QUIET,
+    SUCCESS_RATE, TELEMETRY,
 };
 
 use super::parts::{
@@ -41,6 +43,14 @@ fn rates_and_latencies() -> (Value, Value) {
         vec![
             ("atLeast", ratio("The bound.")),
             ("atMost", ratio("The bound.")),
+            (
+                "mean",
+                mean(
+                    &MEAN_SUCCESS,
+                    ("atLeast", ratio("On average over incidents.")),
+                    ratio("What one incident loses at most: 100%."),
+                ),
+            ),
             ("during", during()),
             ("of", of()),
         ],
@@ -80,10 +90,20 @@ pub(super) fn expect() -> Value {
             ("to", texts(&["mitigate", "restore"])),
             ("from", texts(&["inject", "effective", "revert", "reverted"])),
             ("within", duration("Within this time.")),
+            ("median", duration("Within this time in half of all incidents.")),
+            (
+                "mean",
+                mean(
+                    &MEAN_TIME,
+                    ("atMost", duration("On average over incidents.")),
+                    duration("A longer time counts as this; one looks so long."),
+                ),
+            ),
             ("of", text("The fault; the first one.")),
         ],
-        &["to", "within"],
+        &["to"],
     );
+    let recovery = exactly_one(recovery, RECOVERY.kinds);
     let invariant = family(
         &INVARIANT,
         vec![
@@ -104,6 +124,7 @@ pub(super) fn expect() -> Value {
             "errorBudget": error_budget(),
             "degradation": degradation(),
             "telemetry": telemetry(),
+            "regression": regression(),
         },
         "additionalProperties": false,
         "minProperties": 1,
@@ -128,11 +149,41 @@ fn error_budget() -> Value {
             ("window", duration("And this time; 30d.")),
             ("of", text("And this request of the load; else all.")),
             ("takesAtMost", ratio("At most this share of the budget.")),
+            (
+                "mean",
+                mean(
+                    &MEAN_BUDGET,
+                    ("takesAtMost", ratio("On average over incidents.")),
+                    ratio("What one incident takes at most, which its window enforces."),
+                ),
+            ),
             ("during", during()),
         ],
-        &["takesAtMost"],
+        &[],
     );
-    exactly_one(budget, ERROR_BUDGET.kinds)
+    let bounded = exactly_one(json!({}), &BUDGET_BOUNDS);
+    let mut budget = exactly_one(budget, ERROR_BUDGET.kinds);
+    budget["allOf"] = json!([bounded]);
+    budget
+}
+
+/// A bound of a mean, and what one incident adds to it at most.
+fn mean(section: &'static crate::read::Section, bound: (&'static str, Value), cap: Value) -> Value {
+    let required: &'static [&'static str] = &section.keys[..1];
+    let properties = vec![bound, ("cap", cap)];
+    object(section, Shape { properties, required, later: &[] })
+}
+
+fn regression() -> Value {
+    let properties = vec![
+        ("of", text("Another expectation, by its name: what it measures is compared.")),
+        ("byAtMost", ratio("Worse by at most this: of a time, or percentage points of a share.")),
+        ("runs", whole(REGRESSION_RUNS_MIN, "Than in the last so many runs; 10.")),
+        ("resetAt", text("Runs whose names sort before this do not count: `20261122-171621`.")),
+        ("id", name("Its name; else its family.")),
+        ("confidence", ratio("With this confidence; 95%.")),
+    ];
+    object(&REGRESSION, Shape { properties, required: &["of", "byAtMost"], later: &[] })
 }
 
 fn degradation() -> Value {
@@ -284,6 +335,17 @@ fn rules() -> Value {
     let targets = list(&text("A service, or one instance of it."));
     let only = rule(&ONLY, vec![("targets", targets)], &["targets"]);
     let never = rule(&NEVER, vec![("actions", list(&text("What.")))], &["actions"]);
+    let any = || ("actions", list(&text("What; else anything.")));
+    let obeys = rule(
+        &OBEYS_KILL_SWITCH,
+        vec![("switch", text("The fault that throws the switch.")), any()],
+        &["switch"],
+    );
+    let blind = rule(
+        &HOLDS_WHEN_BLIND,
+        vec![("fault", text("The fault that takes its eyes; the first one.")), any()],
+        &[],
+    );
     object(
         &RULES,
         Shape {
@@ -294,9 +356,11 @@ fn rules() -> Value {
                 ("releases", releases),
                 ("only", only),
                 ("never", never),
+                ("obeysKillSwitch", obeys),
+                ("holdsWhenBlind", blind),
             ],
             required: &[],
-            later: &RULES_LATER,
+            later: &[],
         },
     )
 }

@@ -1,7 +1,9 @@
 //! The families that speak of an error budget, a degradation, telemetry, automation: what they
 //! become.
 
-use harness_core::plan::{Against, Assertion, AutomationRule, Expectation, Plan};
+use harness_core::plan::{
+    Against, Assertion, AutomationRule, Cap, Expectation, Holds, Plan, StopRule,
+};
 use harness_core::units::{Duration, Ratio};
 
 use crate::world::plan_of;
@@ -113,7 +115,7 @@ fn automation_alone_is_a_claim() {
     );
     assert_eq!(planned.expectations.len(), 6);
     for expectation in &planned.expectations {
-        assert_eq!(expectation.claim.in_at_least, percent("90%"));
+        assert_eq!(expectation.claim.in_at_least(), Some(percent("90%")));
         assert_eq!(expectation.claim.confidence, percent("90%"));
     }
     let (acts, arms) = rule(&planned, "breaker-acts");
@@ -144,4 +146,85 @@ fn only_what_is_claimed_of_the_placebo_takes_more_of_it() {
     assert_eq!(placebo_trials(&automation(quiet)), 14);
     let never = "    - {id: breaker, expect: {never: {actions: [close]}}}\n";
     assert_eq!(placebo_trials(&automation(never)), 5);
+}
+
+#[test]
+fn rules_about_a_time_name_its_fault() {
+    let planned = automation(
+        "    - id: breaker\n      expect:\n        obeysKillSwitch: {switch: down}\n        \
+         holdsWhenBlind: {actions: [open, close]}\n",
+    );
+    let down = harness_core::ids::FaultId::new("down");
+    let (switch, arms) = rule(&planned, "breaker-obeys-kill-switch");
+    let expected = AutomationRule::ObeysKillSwitch { switch: down.clone(), actions: None };
+    assert_eq!((switch, arms), (&expected, vec!["fault"]));
+    let (blind, arms) = rule(&planned, "breaker-holds-when-blind");
+    let actions = Some(vec!["open".to_owned(), "close".to_owned()]);
+    let expected = AutomationRule::HoldsWhenBlind { fault: down, actions };
+    assert_eq!((blind, arms), (&expected, vec!["fault"]));
+}
+
+fn trials_with_fault(plan: &Plan) -> usize {
+    plan.trials.planned.len() - placebo_trials(plan)
+}
+
+#[test]
+fn a_mean_has_its_cap_and_the_trials_that_prove_it() {
+    let planned = plan("", "    - recovery: {to: restore, mean: {atMost: 3s, cap: 30s}}\n");
+    let expectation = &planned.expectations[0];
+    let cap = Some(Cap::Time(Duration::from_secs(30)));
+    assert_eq!(expectation.claim.holds, Holds::OnAverage { cap });
+    assert!(matches!(&expectation.assertion, Assertion::Recovery { within, .. }
+        if *within == Duration::from_secs(3)));
+    // Ten times as large a cap takes 29 clean trials, and is looked at for so long.
+    assert_eq!(trials_with_fault(&planned), 29);
+    assert!(planned.phases.recovery_up_to > Duration::from_secs(30));
+    let planned = plan("", "    - successRate: {mean: {atLeast: 80%, cap: 100%}}\n");
+    let cap = Some(Cap::Share(Ratio::ONE));
+    assert_eq!(planned.expectations[0].claim.holds, Holds::OnAverage { cap });
+    assert_eq!(trials_with_fault(&planned), 14);
+    let budget = "    - errorBudget: {objective: 99.9%, mean: {takesAtMost: 0.05%, cap: 0.2%}}\n";
+    let planned = plan("", budget);
+    let cap = Some(Cap::Share(percent("0.2%")));
+    assert_eq!(planned.expectations[0].claim.holds, Holds::OnAverage { cap });
+    let planned = plan("", "    - successRate: {mean: {atLeast: 99%}}\n");
+    assert_eq!(planned.expectations[0].claim.holds, Holds::OnAverage { cap: None });
+}
+
+#[test]
+fn a_median_is_half_of_all_incidents() {
+    let planned = plan("", "    - recovery: {to: mitigate, median: 2s}\n");
+    assert_eq!(planned.expectations[0].claim.in_at_least(), Some(percent("50%")));
+    assert_eq!(trials_with_fault(&planned), 5);
+}
+
+#[test]
+fn a_regression_is_about_another_expectation_wherever_that_stands() {
+    let planned = plan(
+        "",
+        "    - regression: {of: slow, byAtMost: 20%, runs: 8, resetAt: '20261101'}\n    \
+         - latency: {id: slow, quantile: p99, atMost: 1s}\n",
+    );
+    let [latency, regression] = &planned.expectations[..] else { panic!("two expectations") };
+    let expected = Assertion::Regression {
+        of: latency.id.clone(),
+        by_at_most: percent("20%"),
+        runs: 8,
+        reset_at: Some("20261101".to_owned()),
+    };
+    assert_eq!(regression.assertion, expected);
+    assert_eq!((regression.claim.holds, &regression.arms), (Holds::OverRuns, &latency.arms));
+}
+
+#[test]
+fn the_fewest_trials_reach_the_plan_where_the_run_may_stop() {
+    let with = |trials: &str| {
+        let text = scenario("", "  expect:\n    - latency: {quantile: p99, atMost: 1s}\n");
+        plan_of(&format!("{text}  trials: {trials}\n"), |_| {})
+            .unwrap_or_else(|drawn| panic!("{drawn}"))
+            .trials
+    };
+    let trials = with("{count: {min: 20, max: 30}, stop: sequential}");
+    assert_eq!((trials.count_min, trials.stop), (20, StopRule::Sequential));
+    assert_eq!(with("{count: 14}").count_min, 1);
 }

@@ -1,7 +1,9 @@
 //! How often the judge is wrong when the truth is known: the long calibration, as a table.
 //!
-//! `cargo run --release -p harness-core --example calibration [RUNS [SEED]]` runs every study so
-//! often (10,000 unless said) and prints Markdown. It ends with 1 when a rate is above its limit.
+//! `cargo run --release -p harness-core --example calibration [RUNS [SEED [LAW]]]` runs every study
+//! so often (10,000 unless said) and prints Markdown; with `LAW` only those whose words hold it, so
+//! that a long table can be made in parts. What is done is told on standard error. It ends with 1
+//! when a rate is above its limit.
 //! `... --example calibration speed` measures how long the judge takes for a long run instead;
 //! nothing fails when a machine is slow.
 
@@ -29,17 +31,21 @@ fn main() -> ExitCode {
         speed();
         return ExitCode::SUCCESS;
     }
-    let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>());
-    let (runs, seed) = match (numbers.next().unwrap_or(Ok(RUNS)), numbers.next()) {
-        (Ok(runs), None) if runs > 0 => (runs, SEED),
-        (Ok(runs), Some(Ok(seed))) if runs > 0 => (runs, seed),
-        (_, _) => {
-            print("usage: calibration [speed | RUNS [SEED]]");
-            return ExitCode::FAILURE;
-        }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |place: usize, default: u64| {
+        words.get(place).map_or(Ok(default), |word| word.parse::<u64>())
     };
+    let (Ok(runs @ 1..), Ok(seed), 0..=3) = (number(0, RUNS), number(1, SEED), words.len()) else {
+        print("usage: calibration [speed | RUNS [SEED [LAW]]]");
+        return ExitCode::FAILURE;
+    };
+    let law = words.get(2).map_or("", String::as_str);
     let mut broken = Vec::new();
-    for group in studies(SIZES) {
+    for mut group in studies(SIZES) {
+        group.studies.retain(|study| study.words.contains(law));
+        if group.studies.is_empty() {
+            continue;
+        }
         let runs = runs.div_ceil(group.one_run_in);
         print(&format!("\n### {}\n\n{runs} runs of each.\n", group.heading));
         print("| law of a trial | true share | trials | pass | fail | mean trials | must be |");
@@ -90,6 +96,8 @@ fn run(studies: &[Study], runs: u64, seed: u64) -> Vec<Ends> {
                     && let Some(study) = studies.get(place)
                 {
                     ends[place].get_or_init(|| study.run(runs, seed));
+                    let (done, all) = (place + 1, studies.len());
+                    tell(&format!("{done} of {all}: {} ({runs} runs)", study.words));
                 }
             });
         }
@@ -135,6 +143,11 @@ fn wanted(expected: Expectation) -> String {
         Expectation::PowerAtLeast(least) => format!("pass ≥ {}", share(least)),
         Expectation::FailAtLeast(least) => format!("fail ≥ {}", share(least)),
     }
+}
+
+#[expect(clippy::print_stderr, reason = "who waits wants to know how far it is")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]

@@ -282,7 +282,8 @@ impl TrialRun {
             | Assertion::ErrorBudget { .. }
             | Assertion::Degradation { .. }
             | Assertion::Automation { .. }
-            | Assertion::Telemetry { .. } => false,
+            | Assertion::Telemetry { .. }
+            | Assertion::Regression { .. } => false,
         });
         if watched && !self.begun && notice.status == AlertStatus::Firing {
             self.note(InvalidReason::AlertBefore, format!("{} fired", notice.alert));

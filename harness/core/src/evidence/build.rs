@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Evidence, FaultEvidence, TrialEvidence, WindowEvidence};
 use crate::event::{Command, Done, Event, Issued};
 use crate::exit::EndOfRun;
+use crate::history::History;
 use crate::ids::{ArmName, CommandId, FaultId, TrialIndex};
 use crate::journal::{Entry, What};
 use crate::load::WindowSamples;
@@ -64,7 +65,7 @@ impl EvidenceBuilder {
         windows.entry(samples.index).or_insert_with(|| WindowEvidence::from(samples));
     }
 
-    /// The evidence so far.
+    /// The evidence so far, without what earlier runs measured.
     pub fn finish(mut self) -> Evidence {
         for trial in &mut self.trials {
             let windows = self.windows.remove(&trial.trial).unwrap_or_default();
@@ -75,6 +76,7 @@ impl EvidenceBuilder {
             started: self.started.unwrap_or_default(),
             leftovers: if self.end.is_some() { self.leftovers } else { owed },
             end: self.end,
+            history: History::default(),
             trials: self.trials,
         }
     }

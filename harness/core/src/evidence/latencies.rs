@@ -67,8 +67,13 @@ impl Latencies {
 
     /// Adds what others hold. Exact.
     pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        /// From so many counts on it is quicker to count by place than to sort.
+        const DENSE_FROM: usize = 1024;
         let mut filled: Vec<(u32, u32)> =
             all.into_iter().flat_map(|part| part.filled.iter().copied()).collect();
+        if filled.len() >= DENSE_FROM {
+            return Self { filled: counted_by_place(&filled) };
+        }
         filled.sort_unstable();
         filled.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
@@ -113,6 +118,36 @@ impl FromIterator<(Duration, u64)> for Latencies {
         Self::merged(&parts)
     }
 }
+
+/// Adds up counts of one bucket, ascending.
+fn counted_by_place(counts: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let places = counts.iter().map(|(edge, _)| place_of(*edge));
+    let mut dense = vec![0_u32; places.max().map_or(0, |last| last + 1)];
+    for (edge, count) in counts {
+        let sum = &mut dense[place_of(*edge)];
+        *sum = sum.saturating_add(*count);
+    }
+    let filled = dense.iter().enumerate().filter(|(_, count)| **count > 0);
+    filled.map(|(place, count)| (edge_of(place), *count)).collect()
+}
+
+/// The place of a bucket among all buckets, by its upper edge.
+const fn place_of(edge: u32) -> usize {
+    let shift = width_of(edge).trailing_zeros();
+    // Up to 2047 each value has its place, and then each doubling 1024 of them.
+    ((edge >> shift) + SHARED_PLACES * shift) as usize
+}
+
+/// The upper edge of the bucket at a place.
+fn edge_of(place: usize) -> u32 {
+    let place = u32::try_from(place).expect("there are some twenty thousand places");
+    let shift = (place / SHARED_PLACES).saturating_sub(1);
+    let first = (place - SHARED_PLACES * shift) << shift;
+    first | ((1 << shift) - 1)
+}
+
+/// The buckets of one doubling of the value, where several values share one.
+const SHARED_PLACES: u32 = 1024;
 
 /// How many values share the bucket that ends here: one up to 2047, then twice as many with each
 /// doubling of the value.
@@ -161,6 +196,40 @@ mod tests {
             all.buckets().filter(|bucket| bucket.to_us < 599_000_000).collect::<Vec<_>>()
         };
         assert_eq!(below(&counted), below(&Latencies::from(&histogram)));
+    }
+
+    #[test]
+    fn every_bucket_has_a_place_of_its_own() {
+        let mut last = None;
+        let mut edge = 0_u32;
+        while edge < 700_000_000 {
+            let place = place_of(edge);
+            assert_eq!(edge_of(place), edge);
+            assert_eq!(last.map_or(0, |last| last + 1), place, "{edge}");
+            last = Some(place);
+            edge += width_of(edge + 1);
+        }
+    }
+
+    #[test]
+    fn many_parts_are_added_like_few() {
+        let value = |number: u64| Duration::from_micros(number * number * 37 % 5_000_000);
+        let parts: Vec<Latencies> =
+            (0..3000_u64).map(|number| Latencies::from_iter([(value(number), 1)])).collect();
+        let at_once = Latencies::merged(&parts);
+        let by_steps = parts.chunks(500).fold(Latencies::default(), |sum, chunk| {
+            let chunk = Latencies::merged(chunk);
+            Latencies::merged([&sum, &chunk])
+        });
+        assert_eq!((at_once.count(), &at_once), (3000, &by_steps));
+        let few: Vec<Latencies> = parts.iter().take(900).cloned().collect();
+        let histogram = few.iter().fold(latency_histogram(), |mut histogram, part| {
+            for bucket in part.buckets() {
+                histogram.record_n(bucket.to_us, bucket.count).unwrap();
+            }
+            histogram
+        });
+        assert_eq!(Latencies::merged(&few), Latencies::from(&histogram));
     }
 
     #[test]

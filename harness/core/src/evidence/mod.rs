@@ -12,6 +12,7 @@ pub use trial::{FaultEvidence, PhaseTimes, TrialEvidence};
 pub use window::{KindEvidence, WindowEvidence};
 
 use crate::exit::EndOfRun;
+use crate::history::History;
 use crate::ids::{FaultId, TrialIndex};
 use crate::time::WallTime;
 
@@ -24,6 +25,8 @@ pub struct Evidence {
     pub end: Option<EndOfRun>,
     /// Faults not proven to be put back when the journal ends.
     pub leftovers: Vec<(TrialIndex, FaultId)>,
+    /// What earlier runs measured, as it was known when this one began.
+    pub history: History,
     /// In the order of execution.
     pub trials: Vec<TrialEvidence>,
 }

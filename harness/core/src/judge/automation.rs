@@ -46,13 +46,67 @@ pub(super) fn automation(case: Case<'_>, actor: &str, rule: &AutomationRule) -> 
         AutomationRule::ExactlyOnce { action, target, fault } => {
             once(case, actor, action, target.as_deref(), fault)
         }
+        AutomationRule::ObeysKillSwitch { switch: fault, actions }
+        | AutomationRule::HoldsWhenBlind { fault, actions } => {
+            still(case, actor, fault, actions.as_deref())
+        }
     }
 }
 
-/// A violation of "never", if there is one.
-pub(super) fn violation(case: Case<'_>, actor: &str, forbidden: &[String]) -> Option<Found> {
-    let one = |notice: &&ActionNotice| forbidden.contains(&notice.action);
-    Some(seen(actions(case, actor).filter(one))).filter(|found| found.state == TrialState::Bad)
+/// A violation of what must never happen, if the rule is about that and there is one.
+pub(super) fn violation(case: Case<'_>, actor: &str, rule: &AutomationRule) -> Option<Found> {
+    let found = match rule {
+        AutomationRule::Never { actions: forbidden } => {
+            let one = |notice: &&ActionNotice| forbidden.contains(&notice.action);
+            seen(actions(case, actor).filter(one))
+        }
+        AutomationRule::ObeysKillSwitch { switch, actions } => {
+            let (from, to) = in_force(case, switch)?;
+            seen(done_between(case, actor, actions.as_deref(), from, to))
+        }
+        AutomationRule::Acts { .. }
+        | AutomationRule::StaysQuiet { .. }
+        | AutomationRule::ExactlyOnce { .. }
+        | AutomationRule::Releases { .. }
+        | AutomationRule::Only { .. }
+        | AutomationRule::HoldsWhenBlind { .. } => return None,
+    };
+    Some(found).filter(|found| found.state == TrialState::Bad)
+}
+
+/// Nothing of this kind was done while a fault was surely in force.
+fn still(case: Case<'_>, actor: &str, fault: &FaultId, unwanted: Option<&[String]>) -> Found {
+    if case.is_placebo() {
+        return Found::excluded("a placebo has nothing to hold still for");
+    }
+    let Some((from, to)) = in_force(case, fault) else {
+        return Found::ambiguous(format!("{fault} was not seen in force"));
+    };
+    let found = seen(done_between(case, actor, unwanted, from, to));
+    match (found.state, blind_between(case, from, to)) {
+        (TrialState::Ok, Some(because)) => Found::ambiguous(because),
+        (_, _) => found,
+    }
+}
+
+/// From when a fault was seen in force to when its end was begun: from then on it may be gone. With
+/// a revert that never began, to the end of what one saw.
+fn in_force(case: Case<'_>, fault: &FaultId) -> Option<(RunTime, RunTime)> {
+    let from = case.instant(fault, FaultInstant::Effective)?;
+    let to = case.instant(fault, FaultInstant::Revert).or_else(|| case.observed_until())?;
+    Some((from, to))
+}
+
+fn done_between<'a>(
+    case: Case<'a>,
+    actor: &'a str,
+    unwanted: Option<&'a [String]>,
+    from: RunTime,
+    to: RunTime,
+) -> impl Iterator<Item = &'a ActionNotice> + 'a {
+    actions(case, actor)
+        .filter(move |notice| (from..to).contains(&notice.at))
+        .filter(move |notice| unwanted.is_none_or(|unwanted| unwanted.contains(&notice.action)))
 }
 
 fn actions<'a>(case: Case<'a>, actor: &'a str) -> impl Iterator<Item = &'a ActionNotice> + 'a {
@@ -166,23 +220,32 @@ fn once(case: Case<'_>, actor: &str, action: &str, target: Option<&str>, fault: 
 
 /// Why it is not known what was done from this time on.
 fn blind(case: Case<'_>, from: RunTime) -> Option<String> {
+    blind_between(case, from, RunTime::from_nanos(u64::MAX))
+}
+
+/// Why it is not known what was done between two times. A record that could not be read shortly
+/// after may hide what was done before, so the first look after the end counts, too.
+fn blind_between(case: Case<'_>, from: RunTime, to: RunTime) -> Option<String> {
     let mut records = case
         .plan
         .signals
         .iter()
-        .filter(|signal| match &signal.source {
-            SourcePlan::Actions { .. } => true,
-            SourcePlan::Probe { .. } | SourcePlan::Alerts { .. } => false,
+        .filter_map(|signal| match &signal.source {
+            SourcePlan::Actions { every } => Some((&signal.id, *every)),
+            SourcePlan::Probe { .. } | SourcePlan::Alerts { .. } => None,
         })
         .peekable();
     if records.peek().is_none() {
         return Some("the plan has no source of actions".to_owned());
     }
-    records.find_map(|record| {
-        let seen = case.trial.observations.get(&record.id)?;
+    records.find_map(|(record, every)| {
+        let seen = case.trial.observations.get(record)?;
+        // Two periods: a look may have been under way at the end.
+        let until = to.nanos().saturating_add(every.micros().saturating_mul(2000));
+        let within = |at: RunTime| at >= from && at.nanos() <= until;
         seen.iter().find_map(|observation| match observation {
-            Observation::Gap { at, why, .. } if *at >= from => {
-                Some(format!("{} could not be read: {why}", record.id))
+            Observation::Gap { at, why, .. } if within(*at) => {
+                Some(format!("{record} could not be read: {why}"))
             }
             Observation::Gap { .. } | Observation::Value { .. } => None,
         })

@@ -58,5 +58,8 @@ pub(super) fn budget(
     let holds = taken <= budget.takes_at_most.as_f64() + SLACK;
     let state = if holds { TrialState::Ok } else { TrialState::Bad };
     let value = if taken.is_finite() { Value::At(taken) } else { Value::Endless };
-    Found::new(state, value, format!("took {} of the budget", words::share(taken)))
+    let seconds = WINDOW.secs_f64() * steps.len() as f64;
+    let allowed = budget.objective.complement().as_f64() * budget.period.secs_f64();
+    let found = Found::new(state, value, format!("took {} of the budget", words::share(taken)));
+    Found { most: Some(seconds / allowed), ..found }
 }

@@ -3,10 +3,8 @@
 
 use crate::event::{Invalid, InvalidReason};
 use crate::evidence::TrialEvidence;
-use crate::ids::FaultId;
-use crate::plan::{
-    Anchor, Assertion, AutomationRule, FaultInstant, Moment, PhaseEdge, Plan, WindowRange,
-};
+use crate::ids::{ExpectationId, FaultId};
+use crate::plan::{Anchor, Assertion, FaultInstant, Moment, PhaseEdge, Plan, WindowRange};
 use crate::time::RunTime;
 use crate::units::Duration;
 use crate::verdict::{TrialJudgement, TrialState};
@@ -34,6 +32,10 @@ pub(super) struct Found {
     pub(super) because: String,
     /// The window held too few requests for a fair verdict on the bound.
     pub(super) few: Option<FewRequests>,
+    /// The value lies above this, where it is only known to lie between two looks.
+    pub(super) above: Option<f64>,
+    /// The most that the value could have been in this trial, where its window sets it.
+    pub(super) most: Option<f64>,
 }
 
 /// Requests of a window, and how many a bound takes.
@@ -60,7 +62,7 @@ pub(super) enum Value {
 
 impl Found {
     pub(super) fn new(state: TrialState, value: Value, because: impl Into<String>) -> Self {
-        Self { state, value, because: because.into(), few: None }
+        Self { state, value, because: because.into(), few: None, above: None, most: None }
     }
 
     pub(super) fn ambiguous(because: impl Into<String>) -> Self {
@@ -101,8 +103,11 @@ impl<'a> Case<'a> {
     }
 
     fn found(self, assertion: &Assertion) -> Found {
-        if let Assertion::Automation { actor, rule: AutomationRule::Never { actions } } = assertion
-            && let Some(found) = automation::violation(self, actor, actions)
+        if let Assertion::Regression { of, .. } = assertion {
+            return self.measured_by(of);
+        }
+        if let Assertion::Automation { actor, rule } = assertion
+            && let Some(found) = automation::violation(self, actor, rule)
         {
             // One violation counts whatever else the trial is worth.
             return found;
@@ -117,6 +122,22 @@ impl<'a> Case<'a> {
                 Found { state: TrialState::Ambiguous, because, ..found }
             }
             (_, _) => found,
+        }
+    }
+
+    /// What another expectation measures in the trial, whether its bound is kept or not.
+    fn measured_by(self, of: &ExpectationId) -> Found {
+        let asked = self.plan.expectations.iter().find(|one| one.id == *of);
+        match asked.map(|asked| &asked.assertion) {
+            None | Some(Assertion::Regression { .. }) => {
+                Found::ambiguous(format!("no expectation `{of}` measures anything"))
+            }
+            Some(assertion) => {
+                let found = self.found(assertion);
+                let told = matches!(found.state, TrialState::Ok | TrialState::Bad);
+                let state = if told { TrialState::Ok } else { found.state };
+                Found { state, few: None, ..found }
+            }
         }
     }
 
@@ -169,6 +190,7 @@ impl<'a> Case<'a> {
             Assertion::Telemetry { signal, share_at_least, gap_at_most, during } => {
                 telemetry::telemetry(self, signal, *share_at_least, *gap_at_most, during)
             }
+            Assertion::Regression { of, .. } => self.measured_by(of),
         }
     }
 

@@ -12,8 +12,15 @@ use stats::sequential::{
 };
 use stats::validity::{decide_with_excluded, invalid_share};
 
+use super::average::{self, Averaged};
+use super::case::Found;
+use super::regression::{self, Compared};
 use super::resemblance::Resemblance;
-use crate::plan::{Assertion, AutomationRule, Claim, Expectation, Plan, StopRule, TrialMode};
+use crate::history::History;
+use crate::plan::{
+    Assertion, AutomationRule, Claim, Expectation, Holds, Plan, StopRule, TrialMode,
+};
+use crate::units::Ratio;
 use crate::verdict::{Outcome, TrialState};
 
 /// The conclusion about one expectation, with what it rests on.
@@ -26,8 +33,8 @@ pub(super) struct Concluded {
     pub(super) excluded: u64,
     /// Bad trials in all, also after an early stop.
     pub(super) bad: u64,
-    /// Bounds and tails over the tally.
-    pub(super) decision: Decision,
+    /// Bounds and tails of the share over the tally, where a share is claimed with confidence.
+    pub(super) decision: Option<Decision>,
     pub(super) method: Method,
     /// More trials were invalid than the plan accepts.
     pub(super) too_many_invalid: bool,
@@ -40,7 +47,7 @@ pub(super) struct Concluded {
 }
 
 /// How it was concluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Method {
     /// All planned trials, exact binomial.
     Fixed,
@@ -53,23 +60,21 @@ pub(super) enum Method {
     },
     /// Plain comparison.
     Observed,
+    /// The mean over trials.
+    Averaged(Averaged),
+    /// This run against earlier ones.
+    Compared(Compared),
 }
 
-/// Concludes every expectation of the plan; `states` are those of its trials in the order of the
+/// Concludes every expectation of the plan; `looks` are those at its trials in the order of the
 /// run.
-pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded> {
+pub(super) fn conclude(plan: &Plan, history: &History, looks: &[Vec<&Found>]) -> Vec<Concluded> {
     let expectations = &plan.expectations;
     let mut all: Vec<Concluded> = expectations
         .iter()
-        .zip(states)
-        .map(|(expectation, states)| {
-            let concluded = match (plan.trials.mode, plan.trials.stop) {
-                (TrialMode::Observed, _) => observed(plan, expectation, states),
-                (TrialMode::Inferred, StopRule::Fixed) => fixed(plan, expectation, states),
-                (TrialMode::Inferred, StopRule::Sequential) => {
-                    sequential(plan, expectation, states)
-                }
-            };
+        .zip(looks)
+        .map(|(expectation, look)| {
+            let concluded = one(plan, history, expectation, look);
             Concluded { violated: is_violated(expectation, &concluded), ..concluded }
         })
         .collect();
@@ -82,10 +87,10 @@ pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded
             let scaled = |p: f64| (p * common.pass / alpha(expectation.claim)).min(1.0);
             let (p_pass, p_fail) = match (concluded.method, concluded.outcome) {
                 (Method::Fixed, _) if concluded.too_many_invalid => (1.0, 1.0),
-                (Method::Fixed, _) => {
-                    (scaled(concluded.decision.p_pass), scaled(concluded.decision.p_fail))
-                }
-                // Corrected inside its boundaries, or not a matter of chance at all.
+                (Method::Fixed, _) => concluded.decision.map_or((1.0, 1.0), |decision| {
+                    (scaled(decision.p_pass), scaled(decision.p_fail))
+                }),
+                // Corrected inside its bounds, or not a matter of chance at all.
                 (_, Outcome::Pass) => (0.0, 1.0),
                 (_, Outcome::Inconclusive) => (1.0, 1.0),
                 (_, Outcome::Fail) => (1.0, 0.0),
@@ -108,15 +113,50 @@ pub(super) fn conclude(plan: &Plan, states: &[Vec<TrialState>]) -> Vec<Concluded
     all
 }
 
+/// Concludes one expectation for itself.
+fn one(plan: &Plan, history: &History, expectation: &Expectation, look: &[&Found]) -> Concluded {
+    let states: Vec<TrialState> = look.iter().map(|found| found.state).collect();
+    match (expectation.claim.holds, plan.trials.mode, plan.trials.stop) {
+        (Holds::OnAverage { cap }, _, _) => {
+            let (conclusion, averaged) = average::average(plan, expectation, cap, look);
+            without_share(plan, &states, conclusion, Method::Averaged(averaged))
+        }
+        (Holds::OverRuns, _, _) => {
+            let (conclusion, compared) = regression::compare(plan, expectation, history, look);
+            without_share(plan, &states, conclusion, Method::Compared(compared))
+        }
+        (Holds::InAtLeast(_), TrialMode::Observed, _) => observed(plan, &states),
+        (Holds::InAtLeast(share), TrialMode::Inferred, StopRule::Fixed) => {
+            fixed(plan, share_of(share, expectation.claim), &states)
+        }
+        (Holds::InAtLeast(share), TrialMode::Inferred, StopRule::Sequential) => {
+            sequential(plan, expectation, share_of(share, expectation.claim), &states)
+        }
+    }
+}
+
 /// Whether something happened that must never happen.
 fn is_violated(expectation: &Expectation, concluded: &Concluded) -> bool {
-    let Assertion::Automation { rule: AutomationRule::Never { .. }, .. } = &expectation.assertion
-    else {
+    let Some(share) = expectation.claim.in_at_least().filter(|_| never_happens(expectation)) else {
         return false;
     };
     let violated = Share { part: concluded.bad, whole: concluded.bad + concluded.tally.cases() };
-    let rate_max = 1.0 - share_of(expectation.claim).share;
+    let rate_max = 1.0 - share_of(share, expectation.claim).share;
     never(violated, rate_max, alpha(expectation.claim)).conclusion == Conclusion::Fail
+}
+
+/// Whether one violation is enough to fail.
+fn never_happens(expectation: &Expectation) -> bool {
+    let Assertion::Automation { rule, .. } = &expectation.assertion else { return false };
+    match rule {
+        AutomationRule::Never { .. } | AutomationRule::ObeysKillSwitch { .. } => true,
+        AutomationRule::Acts { .. }
+        | AutomationRule::StaysQuiet { .. }
+        | AutomationRule::ExactlyOnce { .. }
+        | AutomationRule::Releases { .. }
+        | AutomationRule::Only { .. }
+        | AutomationRule::HoldsWhenBlind { .. } => false,
+    }
 }
 
 /// The accepted chance of a wrong end, one-sided.
@@ -124,12 +164,23 @@ pub(super) fn alpha(claim: Claim) -> f64 {
     inside(claim.confidence.complement().billionths())
 }
 
-/// The claim in the form of `stats`. A share of 0 or 1 is moved inside by a billionth: "in all
-/// incidents" fails with the first bad trial and is never proven.
-pub(super) fn share_of(claim: Claim) -> ShareClaim {
+/// Both levels of a claim.
+pub(super) fn levels(claim: Claim) -> Levels {
     let alpha = alpha(claim);
-    let levels = Levels { pass: alpha, fail: alpha };
-    ShareClaim { share: inside(claim.in_at_least.billionths()), levels }
+    Levels { pass: alpha, fail: alpha }
+}
+
+/// The levels of a claim among all of the plan, for claims that bring no p value: fail levels
+/// shared among all expectations.
+pub(super) fn levels_among(plan: &Plan, claim: Claim) -> Levels {
+    let claims = u32::try_from(plan.expectations.len()).unwrap_or(u32::MAX);
+    levels_within(levels(claim), claims)
+}
+
+/// The claim of a share in the form of `stats`. A share of 0 or 1 is moved inside by a billionth:
+/// "in all incidents" fails with the first bad trial and is never proven.
+pub(super) fn share_of(share: Ratio, claim: Claim) -> ShareClaim {
+    ShareClaim { share: inside(share.billionths()), levels: levels(claim) }
 }
 
 fn inside(billionths: u64) -> f64 {
@@ -144,10 +195,8 @@ fn cases_max(plan: &Plan, expectation: &Expectation) -> u32 {
 }
 
 /// The design of an expectation's early stopping: fail levels shared among all expectations.
-fn design(plan: &Plan, expectation: &Expectation) -> Design {
-    let mut claim = share_of(expectation.claim);
-    let claims = u32::try_from(plan.expectations.len()).unwrap_or(u32::MAX);
-    claim.levels = levels_within(claim.levels, claims);
+fn design(plan: &Plan, expectation: &Expectation, claim: ShareClaim) -> Design {
+    let claim = ShareClaim { levels: levels_among(plan, expectation.claim), ..claim };
     Design::new(claim, cases_max(plan, expectation), Spending::Pocock)
 }
 
@@ -186,17 +235,16 @@ fn outcome(conclusion: Conclusion) -> Outcome {
     }
 }
 
-fn fixed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
+fn fixed(plan: &Plan, claim: ShareClaim, states: &[TrialState]) -> Concluded {
     let tally: Tally = counted(states).collect();
     let excluded = excluded(states);
-    let claim = share_of(expectation.claim);
     let decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
     Concluded {
         outcome: outcome(decision.conclusion),
         tally,
         excluded,
         bad: bad(states),
-        decision,
+        decision: Some(decision),
         method: Method::Fixed,
         too_many_invalid: too_many(plan, tally, excluded),
         spared: false,
@@ -205,17 +253,45 @@ fn fixed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concl
     }
 }
 
-fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
-    let design = design(plan, expectation);
+/// What was concluded of something that is no share of trials.
+fn without_share(
+    plan: &Plan,
+    states: &[TrialState],
+    conclusion: Conclusion,
+    method: Method,
+) -> Concluded {
+    let tally: Tally = counted(states).collect();
+    let excluded = excluded(states);
+    let too_many_invalid = too_many(plan, tally, excluded);
+    let conclusion = if too_many_invalid { Conclusion::Inconclusive } else { conclusion };
+    Concluded {
+        outcome: outcome(conclusion),
+        tally,
+        excluded,
+        bad: bad(states),
+        decision: None,
+        method,
+        too_many_invalid,
+        spared: false,
+        violated: false,
+        resemblance: None,
+    }
+}
+
+fn sequential(
+    plan: &Plan,
+    expectation: &Expectation,
+    claim: ShareClaim,
+    states: &[TrialState],
+) -> Concluded {
+    let design = design(plan, expectation, claim);
     let Walk { progress, tally, cases } = design.walk(counted(states));
     let excluded = excluded(states);
-    let mut decision =
-        decide_with_excluded(tally, excluded, invalid_at_most(plan), share_of(expectation.claim));
+    let mut decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
     let too_many_invalid = too_many(plan, tally, excluded);
     if progress == Progress::Passed {
         let failures = u32::try_from(tally.bad + tally.ambiguous).unwrap_or(u32::MAX);
-        let alpha = alpha(expectation.claim);
-        let lower = lower_bound_after_pass(&design, cases, failures, alpha);
+        let lower = lower_bound_after_pass(&design, cases, failures, claim.levels.pass);
         decision.lower = lower.unwrap_or(decision.lower);
     }
     let reached = if too_many_invalid { Conclusion::Inconclusive } else { progress.conclusion() };
@@ -224,7 +300,7 @@ fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> 
         tally,
         excluded,
         bad: bad(states),
-        decision,
+        decision: Some(decision),
         method: Method::Sequential { progress, cases_max: design.cases_max() },
         too_many_invalid,
         spared: false,
@@ -233,11 +309,9 @@ fn sequential(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> 
     }
 }
 
-fn observed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Concluded {
+fn observed(plan: &Plan, states: &[TrialState]) -> Concluded {
     let tally: Tally = counted(states).collect();
     let excluded = excluded(states);
-    let claim = share_of(expectation.claim);
-    let decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
     let too_many_invalid = too_many(plan, tally, excluded);
     let outcome = if tally.bad > 0 {
         Outcome::Fail
@@ -253,7 +327,7 @@ fn observed(plan: &Plan, expectation: &Expectation, states: &[TrialState]) -> Co
         tally,
         excluded,
         bad,
-        decision,
+        decision: None,
         method,
         too_many_invalid,
         spared: false,

@@ -5,6 +5,7 @@
 //! that `stats` computes.
 
 mod automation;
+mod average;
 mod budget;
 mod case;
 mod conclusion;
@@ -13,6 +14,7 @@ mod detection;
 mod invariant;
 mod phrase;
 mod recovery;
+mod regression;
 mod resemblance;
 mod samples;
 mod sentence;

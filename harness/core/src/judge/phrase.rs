@@ -1,8 +1,10 @@
 //! An assertion in words: what must hold, that it held, and what is measured.
 
-use super::words;
-use crate::ids::{FaultId, RequestKind, SignalId};
-use crate::plan::{Against, Assertion, AutomationRule, Bound, FaultInstant, RecoveryTo};
+use super::words::{self, Round};
+use crate::ids::{ExpectationId, FaultId, RequestKind, SignalId};
+use crate::plan::{
+    Against, Assertion, AutomationRule, Bound, Expectation, FaultInstant, Holds, Plan, RecoveryTo,
+};
 use crate::units::{Duration, Quantile, Ratio};
 
 /// An assertion in words.
@@ -53,8 +55,54 @@ impl Unit {
     }
 }
 
-/// The assertion in words.
-pub(super) fn phrase(assertion: &Assertion) -> Phrase {
+impl Measure {
+    /// A value with its unit, rounded so that it says no more than it is.
+    pub(super) fn text(&self, value: f64, round: Round) -> String {
+        match self.unit {
+            Unit::Ratio => words::fine(value, round),
+            Unit::Seconds => words::seconds(words::rounded(value, 3, round)),
+            Unit::Times => format!("{:.2} times", words::rounded(value, 2, round)),
+            Unit::Ids | Unit::Alerts | Unit::Actions => {
+                format!("{:.1} {}", words::rounded(value, 1, round), self.unit.name())
+            }
+        }
+    }
+}
+
+/// An expectation in words.
+pub(super) fn phrase(plan: &Plan, expectation: &Expectation) -> Phrase {
+    let phrase = match &expectation.assertion {
+        Assertion::Regression { of, by_at_most, runs, .. } => {
+            return regression(plan, of, *by_at_most, *runs);
+        }
+        assertion => of_trial(assertion),
+    };
+    match expectation.claim.holds {
+        Holds::InAtLeast(_) | Holds::OverRuns => phrase,
+        Holds::OnAverage { .. } => {
+            Phrase { condition: format!("on average, {}", phrase.condition), ..phrase }
+        }
+    }
+}
+
+/// What another expectation measures, against earlier runs.
+fn regression(plan: &Plan, of: &ExpectationId, by_at_most: Ratio, runs: u32) -> Phrase {
+    let asked = plan.expectations.iter().find(|one| one.id == *of);
+    let measure = match asked.map(|asked| &asked.assertion) {
+        None | Some(Assertion::Regression { .. }) => none_of(of.as_str(), Unit::Actions),
+        Some(assertion) => of_trial(assertion).measure,
+    };
+    let than = format!("not worse than in the last {runs} runs by more than {by_at_most}");
+    let name = &measure.name;
+    Phrase {
+        condition: format!("the median {name} over the run is {than}"),
+        held: format!("the median {name} over the run was {than}"),
+        measure,
+    }
+}
+
+/// What an assertion says of one trial.
+fn of_trial(assertion: &Assertion) -> Phrase {
     match assertion {
         Assertion::SuccessRate { of, bound, during } => success(of.as_ref(), *bound, &during.text),
         Assertion::Latency { of, quantile, at_most, during } => {
@@ -97,6 +145,14 @@ pub(super) fn phrase(assertion: &Assertion) -> Phrase {
         Assertion::Automation { actor, rule } => automation(actor, rule),
         Assertion::Telemetry { signal, share_at_least, gap_at_most, during } => {
             telemetry(signal, *share_at_least, *gap_at_most, &during.text)
+        }
+        Assertion::Regression { of, .. } => {
+            let name = format!("what `{of}` measures");
+            Phrase {
+                condition: name.clone(),
+                held: name.clone(),
+                measure: none_of(&name, Unit::Actions),
+            }
         }
     }
 }
@@ -241,6 +297,20 @@ fn automation(actor: &str, rule: &AutomationRule) -> Phrase {
             unwanted(
                 format!("{actor} never does {actions}"),
                 format!("{actor} did not do {actions}"),
+            )
+        }
+        AutomationRule::ObeysKillSwitch { switch, actions } => {
+            let what = actions.as_ref().map_or_else(|| "anything".to_owned(), |a| a.join(" or "));
+            unwanted(
+                format!("{actor} does not do {what} while {switch} switches it off"),
+                format!("{actor} did not do {what} while {switch} switched it off"),
+            )
+        }
+        AutomationRule::HoldsWhenBlind { fault, actions } => {
+            let what = actions.as_ref().map_or_else(|| "anything".to_owned(), |a| a.join(" or "));
+            unwanted(
+                format!("{actor} does not do {what} while {fault} takes its eyes"),
+                format!("{actor} did not do {what} while {fault} took its eyes"),
             )
         }
         AutomationRule::ExactlyOnce { action, target, .. } => Phrase {

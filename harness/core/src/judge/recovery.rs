@@ -195,7 +195,8 @@ fn told(found: Recovery, wanted: &Wanted<'_>) -> Found {
             format!("not {done} while one looked; not before {}", secs(lower)),
         ),
     };
-    Found::new(state, value, because)
+    let above = upper.map(|_| lower.as_secs_f64());
+    Found { above, ..Found::new(state, value, because) }
 }
 
 fn probe(window: &WindowEvidence, good: bool) -> Probe {

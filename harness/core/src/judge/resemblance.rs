@@ -6,7 +6,9 @@
 //! somebody should know. The check looks at the order of trials, as no conclusion from states does,
 //! and is no part of the decision to stop early.
 
-use stats::clustering::{LAG_ONE_FORBIDS_BELOW, LAG_ONE_WARNS_BELOW, LagOne, lag_one};
+use stats::clustering::{
+    LAG_ONE_FORBIDS_BELOW, LAG_ONE_WARNS_BELOW, LagOne, lag_one, lag_one_below,
+};
 
 use super::case::{Found, Value};
 use super::conclusion::{Concluded, Method};
@@ -24,8 +26,9 @@ pub(super) struct Resemblance {
 /// Looks at the trials that a conclusion rests on, in the order of the run, and takes a pass away
 /// that they do not bear. `seed` draws the orders that they are compared with.
 pub(super) fn check(concluded: Concluded, look: &[&Found], seed: u64) -> Concluded {
-    if concluded.method == Method::Observed {
-        return concluded;
+    match concluded.method {
+        Method::Observed | Method::Compared(_) => return concluded,
+        Method::Fixed | Method::Sequential { .. } | Method::Averaged(_) => {}
     }
     let cases = usize::try_from(concluded.tally.cases()).unwrap_or(usize::MAX);
     let counted: Vec<&Found> = look
@@ -34,11 +37,14 @@ pub(super) fn check(concluded: Concluded, look: &[&Found], seed: u64) -> Conclud
         .filter(|found| found.state != TrialState::Excluded)
         .take(cases)
         .collect();
-    let p_of = |values: Vec<f64>| lag_one(&values, seed).map_or(1.0, |LagOne { p, .. }| p);
     let states = counted.iter().map(|found| f64::from(u8::from(found.state != TrialState::Ok)));
-    let states = p_of(states.collect());
+    let states: Vec<f64> = states.collect();
+    let states = lag_one(&states, seed).map_or(1.0, |LagOne { p, .. }| p);
     let forbids = states < LAG_ONE_FORBIDS_BELOW && concluded.outcome == Outcome::Pass;
-    let p = if forbids { states } else { measured(&counted).map_or(1.0, p_of).min(states) };
+    // Of the values only a p that warns is told.
+    let told = |values: Vec<f64>| lag_one_below(&values, seed, LAG_ONE_WARNS_BELOW);
+    let p =
+        if forbids { states } else { measured(&counted).and_then(told).unwrap_or(1.0).min(states) };
     if p >= LAG_ONE_WARNS_BELOW {
         return concluded;
     }

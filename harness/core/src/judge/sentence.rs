@@ -1,7 +1,7 @@
 //! A conclusion in plain sentences: estimate, interval, number of trials and method; and what
 //! would change it.
 
-use stats::decision::{Conclusion, Tally, decide};
+use stats::decision::{Claim as ShareClaim, Conclusion, Decision, Tally, decide};
 use stats::planning::cases_allowing;
 use stats::sequential::Progress;
 
@@ -10,7 +10,8 @@ use super::conclusion::{Concluded, Method, share_of};
 use super::phrase::{Phrase, Unit};
 use super::resemblance::Resemblance;
 use super::words::{self, Round};
-use crate::plan::{Claim, Expectation, Plan};
+use crate::plan::{Assertion, Claim, Expectation, Holds, Plan};
+use crate::units::Ratio;
 use crate::verdict::Outcome;
 
 /// What the sentences are about.
@@ -35,6 +36,11 @@ impl Subject<'_> {
     fn claim(&self) -> Claim {
         self.expectation.claim
     }
+
+    /// The claimed share, in the form of `stats`.
+    fn share(&self) -> Option<ShareClaim> {
+        self.claim().in_at_least().map(|share| share_of(share, self.claim()))
+    }
 }
 
 /// Whether all arms of an expectation inject nothing.
@@ -46,11 +52,28 @@ fn is_over_placebo(plan: &Plan, expectation: &Expectation) -> bool {
 /// The claim: `in at least 80% of incidents like this one, with 95% confidence`.
 pub(super) fn claim(plan: &Plan, expectation: &Expectation, method: Method) -> String {
     let case = if is_over_placebo(plan, expectation) { "placebo trial" } else { "incident" };
-    if method == Method::Observed {
-        return format!("in every {case} of this run; no confidence statement");
+    let Claim { holds, confidence } = expectation.claim;
+    match (holds, method) {
+        (Holds::InAtLeast(_), Method::Observed) => {
+            format!("in every {case} of this run; no confidence statement")
+        }
+        (Holds::InAtLeast(share), _) => {
+            format!("in at least {share} of {case}s like this one, with {confidence} confidence")
+        }
+        (Holds::OnAverage { .. }, _) => {
+            format!("on average over {case}s like this one, with {confidence} confidence")
+        }
+        (Holds::OverRuns, _) => {
+            let last = if let Assertion::Regression { runs, .. } = &expectation.assertion {
+                format!("the last {runs}")
+            } else {
+                "earlier".to_owned()
+            };
+            format!(
+                "for this run against {last} runs of this scenario, with {confidence} confidence"
+            )
+        }
     }
-    let Claim { in_at_least, confidence } = expectation.claim;
-    format!("in at least {in_at_least} of {case}s like this one, with {confidence} confidence")
 }
 
 /// The method in a few words.
@@ -61,6 +84,8 @@ pub(super) fn method(method: Method) -> String {
             format!("exact binomial with early stopping (at most {cases_max} trials)")
         }
         Method::Observed => "plain comparison".to_owned(),
+        Method::Averaged(_) => "bound of a mean (Gaffke)".to_owned(),
+        Method::Compared(_) => "t prediction interval over runs".to_owned(),
     }
 }
 
@@ -75,6 +100,24 @@ pub(super) fn because(subject: &Subject<'_>) -> String {
         };
         return format!("{why}, so nothing is known of this: {}", subject.phrase.condition);
     }
+    let invalid = too_many(subject).unwrap_or_default();
+    let alike = resemblance(subject).unwrap_or_default();
+    let few = few_requests(subject).unwrap_or_default();
+    let after = format!("{invalid}{alike}{few}");
+    let untold = match tally.ambiguous {
+        0 => String::new(),
+        count => format!(" ({count} could not be told)"),
+    };
+    let over = format!("over {}{untold}", words::count(tally.cases(), case));
+    match subject.concluded.method {
+        Method::Averaged(averaged) => {
+            return format!("{over} {}{after}", averaged.because(subject));
+        }
+        Method::Compared(compared) => {
+            return format!("{over} {}{after}", compared.because(subject));
+        }
+        Method::Fixed | Method::Sequential { .. } | Method::Observed => {}
+    }
     let counted = format!(
         "in {} of {} {} {}",
         tally.ok,
@@ -82,22 +125,15 @@ pub(super) fn because(subject: &Subject<'_>) -> String {
         plural(tally.cases(), case),
         subject.phrase.held
     );
-    let untold = match tally.ambiguous {
-        0 => String::new(),
-        count => format!(" ({count} could not be told)"),
-    };
-    let shown = match subject.concluded.method {
-        Method::Observed => "a plain comparison, no confidence statement".to_owned(),
-        Method::Fixed | Method::Sequential { .. } => inferred(subject),
-    };
+    let shown = subject.concluded.decision.zip(subject.claim().in_at_least()).map_or_else(
+        || "a plain comparison, no confidence statement".to_owned(),
+        |(decision, share)| inferred(subject, decision, share),
+    );
     if subject.concluded.violated {
         let bad = words::count(subject.concluded.bad, "trial");
         return format!("{counted}; in {bad} it happened, and once is enough to fail");
     }
-    let invalid = too_many(subject).unwrap_or_default();
-    let alike = resemblance(subject).unwrap_or_default();
-    let few = few_requests(subject).unwrap_or_default();
-    format!("{counted}{untold}; {shown}{invalid}{alike}{few}")
+    format!("{counted}{untold}; {shown}{after}")
 }
 
 /// That a single request weighs too much in a window.
@@ -122,9 +158,9 @@ fn resemblance(subject: &Subject<'_>) -> Option<String> {
     ))
 }
 
-fn inferred(subject: &Subject<'_>) -> String {
-    let Concluded { outcome, decision, method, .. } = subject.concluded;
-    let Claim { in_at_least, confidence } = subject.claim();
+fn inferred(subject: &Subject<'_>, decision: Decision, in_at_least: Ratio) -> String {
+    let Concluded { outcome, method, .. } = subject.concluded;
+    let confidence = subject.claim().confidence;
     let case = subject.case();
     let lower = words::bound(decision.lower, Round::Down);
     let upper = words::bound(decision.upper, Round::Up);
@@ -135,7 +171,9 @@ fn inferred(subject: &Subject<'_>) -> String {
     };
     let how = match method {
         Method::Sequential { .. } => "exact binomial with early stopping",
-        Method::Fixed | Method::Observed => "exact binomial",
+        Method::Fixed | Method::Observed | Method::Averaged(_) | Method::Compared(_) => {
+            "exact binomial"
+        }
     };
     let spared = if subject.concluded.spared {
         let all = subject.plan.expectations.len();
@@ -177,6 +215,8 @@ pub(super) fn change(subject: &Subject<'_>) -> String {
             .to_owned();
     }
     match (method, outcome) {
+        (Method::Averaged(averaged), _) => averaged.change(subject),
+        (Method::Compared(compared), _) => compared.change(*outcome),
         (Method::Observed, Outcome::Pass) => {
             "one trial in which it does not hold would fail it".to_owned()
         }
@@ -185,19 +225,20 @@ pub(super) fn change(subject: &Subject<'_>) -> String {
         }
         (Method::Observed, Outcome::Fail) => with_margin(subject, "it has to hold in every trial"),
         (Method::Fixed | Method::Sequential { .. }, Outcome::Pass) => {
-            spare(*tally, subject.claim())
+            subject.share().map_or_else(String::new, |claim| spare(*tally, claim))
         }
         (Method::Fixed | Method::Sequential { .. }, Outcome::Inconclusive | Outcome::Fail) => {
-            with_margin(subject, &more_trials(subject))
+            let more = subject.share().map(|claim| more_trials(subject, claim));
+            with_margin(subject, &more.unwrap_or_default())
         }
     }
 }
 
 /// How many of the trials could have gone the other way.
-fn spare(tally: Tally, claim: Claim) -> String {
+fn spare(tally: Tally, claim: ShareClaim) -> String {
     let passes = |turned: u64| {
         let turned = Tally { ok: tally.ok - turned, bad: tally.bad + turned, ..tally };
-        decide(turned, share_of(claim)).conclusion == Conclusion::Pass
+        decide(turned, claim).conclusion == Conclusion::Pass
     };
     let spare = (1..=tally.ok).take_while(|turned| passes(*turned)).count() as u64;
     match spare {
@@ -211,9 +252,8 @@ fn spare(tally: Tally, claim: Claim) -> String {
 }
 
 /// How many more trials would make it pass.
-fn more_trials(subject: &Subject<'_>) -> String {
+fn more_trials(subject: &Subject<'_>, claim: ShareClaim) -> String {
     let Tally { bad, ambiguous, .. } = subject.concluded.tally;
-    let claim = share_of(subject.claim());
     let cases = subject.concluded.tally.cases();
     let needed = cases_allowing(bad + ambiguous, claim.share, claim.levels.pass);
     if let Method::Sequential { progress: Progress::Open { pass_possible: true }, .. } =
@@ -243,13 +283,14 @@ fn with_margin(subject: &Subject<'_>, text: &str) -> String {
 fn margin(subject: &Subject<'_>) -> Option<String> {
     let measure = &subject.phrase.measure;
     let all = subject.concluded.tally.cases();
-    let claim = share_of(subject.claim());
+    let claim = subject.share()?;
     let passes = |ok: u64| match subject.concluded.method {
         Method::Observed => ok == all,
         Method::Fixed | Method::Sequential { .. } => {
             let tally = Tally { ok, bad: all - ok, ambiguous: 0 };
             decide(tally, claim).conclusion == Conclusion::Pass
         }
+        Method::Averaged(_) | Method::Compared(_) => false,
     };
     let needed = (1..=all).find(|ok| passes(*ok))?;
     let mut values: Vec<f64> = subject
@@ -267,9 +308,7 @@ fn margin(subject: &Subject<'_>) -> Option<String> {
     let value = *values.get(usize::try_from(needed).ok()?.checked_sub(1)?)?;
     let round = if measure.bound_is_upper { Round::Up } else { Round::Down };
     match measure.unit {
-        Unit::Ratio => Some(words::bound(value, round)),
-        Unit::Seconds => Some(words::seconds(words::rounded(value, 3, round))),
-        Unit::Times => Some(format!("{:.2} times", words::rounded(value, 2, round))),
+        Unit::Ratio | Unit::Seconds | Unit::Times => Some(measure.text(value, round)),
         Unit::Ids | Unit::Alerts | Unit::Actions => None,
     }
 }

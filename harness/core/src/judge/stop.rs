@@ -4,9 +4,9 @@
 use stats::sequential::Progress;
 
 use super::conclusion::{Concluded, Method, conclude};
-use super::verdict::{look, states};
+use super::verdict::{founds, look};
 use crate::evidence::Evidence;
-use crate::plan::Plan;
+use crate::plan::{Arm, Plan};
 use crate::verdict::Outcome;
 
 /// Whether to go on.
@@ -22,17 +22,23 @@ pub enum StopDecision {
 }
 
 /// Asked between two trials of a plan with [`StopRule::Sequential`](crate::plan::StopRule): stops
-/// when all expectations passed, when one failed, or when one can no longer pass. Plans with fixed
-/// or observed trials always go on. Whether trials resemble each other is not asked here: a look at
-/// it after every trial would find it by chance, so a run may stop at a pass that the verdict then
-/// takes away.
+/// when all expectations passed, when one failed, or when one can no longer pass, but not before
+/// each arm has had the trials that the plan asks for at least. Plans with fixed or observed trials
+/// always go on, and so do those with a claim about a mean or against earlier runs: such a claim is
+/// judged at the end. Whether trials resemble each other is not asked here: a look at it after
+/// every trial would find it by chance, so a run may stop at a pass that the verdict then takes
+/// away.
 pub fn may_stop(plan: &Plan, evidence: &Evidence) -> StopDecision {
-    let concluded = conclude(plan, &states(&look(plan, evidence)));
+    if lacks_trials(plan, evidence) {
+        return StopDecision::GoOn;
+    }
+    let looks = look(plan, evidence);
+    let concluded = conclude(plan, &evidence.history, &founds(&looks));
     let named = || plan.expectations.iter().map(|expectation| &expectation.id).zip(&concluded);
     let stop = |because: String| StopDecision::Stop { because };
     let progress = |concluded: &Concluded| match concluded.method {
         Method::Sequential { progress, .. } => Some(progress),
-        Method::Fixed | Method::Observed => None,
+        Method::Fixed | Method::Observed | Method::Averaged(_) | Method::Compared(_) => None,
     };
     if concluded.is_empty() || concluded.iter().any(|one| progress(one).is_none()) {
         return StopDecision::GoOn;
@@ -50,4 +56,13 @@ pub fn may_stop(plan: &Plan, evidence: &Evidence) -> StopDecision {
         return stop("every expectation passed".to_owned());
     }
     StopDecision::GoOn
+}
+
+/// Whether an arm with a fault (any arm, where none has one) has had fewer trials than the plan
+/// asks for at least.
+fn lacks_trials(plan: &Plan, evidence: &Evidence) -> bool {
+    let only_placebo = plan.arms.iter().all(Arm::is_placebo);
+    let had = |arm: &Arm| evidence.trials.iter().filter(|trial| trial.arm == arm.name).count();
+    let mut arms = plan.arms.iter().filter(|arm| only_placebo || !arm.is_placebo());
+    arms.any(|arm| had(arm) < usize::try_from(plan.trials.count_min).unwrap_or(usize::MAX))
 }

@@ -1,8 +1,10 @@
 //! The whole verdict: every expectation judged, trials counted, and one sentence for a stranger.
 
+use stats::decision::Decision;
+
 use super::case::{Case, Found, Value};
 use super::conclusion::{Concluded, Method, conclude};
-use super::phrase::{Measure, phrase};
+use super::phrase::{Measure, Phrase, phrase};
 use super::resemblance;
 use super::sentence::{self, Subject};
 use crate::event::Invalid;
@@ -10,14 +12,14 @@ use crate::evidence::{Evidence, TrialEvidence};
 use crate::exit::{self, EndOfRun};
 use crate::plan::{Against, Assertion, Expectation, Plan};
 use crate::verdict::{
-    Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, TrialJudgement, TrialState,
-    TrialSummary, Validity, Verdict,
+    Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, Quantity, TrialJudgement,
+    TrialState, TrialSummary, Validity, Verdict,
 };
 
 /// Judges a run, finished or not.
 pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
     let looks = look(plan, evidence);
-    let concluded: Vec<Concluded> = conclude(plan, &states(&looks))
+    let concluded: Vec<Concluded> = conclude(plan, &evidence.history, &founds(&looks))
         .into_iter()
         .zip(&looks)
         .map(|(concluded, look)| {
@@ -77,7 +79,7 @@ pub fn judge_with(plan: &Plan, expectations: Vec<Expectation>, evidence: &Eviden
 /// and no trial that turns bad, or cannot be told, ever improves it. [`judge`] differs from it only
 /// where it takes a pass away.
 pub fn outcomes_by_states(plan: &Plan, evidence: &Evidence) -> Vec<Outcome> {
-    let concluded = conclude(plan, &states(&look(plan, evidence)));
+    let concluded = conclude(plan, &evidence.history, &founds(&look(plan, evidence)));
     concluded.into_iter().map(|concluded| concluded.outcome).collect()
 }
 
@@ -91,9 +93,9 @@ pub(super) fn look(plan: &Plan, evidence: &Evidence) -> Vec<Vec<(Found, TrialJud
     plan.expectations.iter().map(of).collect()
 }
 
-/// The states alone.
-pub(super) fn states(looks: &[Vec<(Found, TrialJudgement)>]) -> Vec<Vec<TrialState>> {
-    looks.iter().map(|look| look.iter().map(|(found, _)| found.state).collect()).collect()
+/// What was found, without its words.
+pub(super) fn founds(looks: &[Vec<(Found, TrialJudgement)>]) -> Vec<Vec<&Found>> {
+    looks.iter().map(|look| look.iter().map(|(found, _)| found).collect()).collect()
 }
 
 fn trials_of<'a>(
@@ -119,11 +121,11 @@ fn judgement(
         .filter(|one| matches!(one.state, TrialState::Ok | TrialState::Bad))
         .map(|one| one.value)
         .collect();
-    let phrase = phrase(&expectation.assertion);
+    let phrase = phrase(plan, expectation);
     let fewest = found.iter().filter_map(|one| one.few).min_by_key(|few| few.due);
     let subject =
         Subject { plan, expectation, phrase: &phrase, concluded, values: &values, fewest };
-    let inferred = concluded.method != Method::Observed && concluded.tally.cases() > 0;
+    let decision = concluded.decision.filter(|_| concluded.tally.cases() > 0);
     Judgement {
         id: expectation.id.clone(),
         family: expectation.assertion.key().to_owned(),
@@ -132,20 +134,30 @@ fn judgement(
         because: sentence::because(&subject),
         change: sentence::change(&subject),
         counts,
-        share: inferred.then(|| estimate(concluded)),
+        share: decision.map(|decision| estimate(concluded, decision)),
+        quantity: quantity(&phrase, concluded.method),
         method: sentence::method(concluded.method),
         measured: measured(&phrase.measure, &values),
         trials,
         placebo: placebo(plan, evidence, expectation),
-        p_pass: inferred.then_some(concluded.decision.p_pass),
-        p_fail: inferred.then_some(concluded.decision.p_fail),
+        p_pass: decision.map(|decision| decision.p_pass),
+        p_fail: decision.map(|decision| decision.p_fail),
         condition: phrase.condition,
     }
 }
 
-fn estimate(concluded: &Concluded) -> Estimate {
+fn estimate(concluded: &Concluded, decision: Decision) -> Estimate {
     let value = concluded.tally.surely_ok().ratio().unwrap_or(0.0);
-    Estimate { value, lower: concluded.decision.lower, upper: concluded.decision.upper }
+    Estimate { value, lower: decision.lower, upper: decision.upper }
+}
+
+/// The estimate of what is not a share of trials.
+fn quantity(phrase: &Phrase, method: Method) -> Option<Quantity> {
+    match method {
+        Method::Averaged(averaged) => averaged.quantity(&phrase.measure),
+        Method::Compared(compared) => compared.quantity(&phrase.measure),
+        Method::Fixed | Method::Sequential { .. } | Method::Observed => None,
+    }
 }
 
 /// Median by nearest rank and worst of the measured values; endless ones stand above all.
@@ -190,7 +202,8 @@ fn placebo(plan: &Plan, evidence: &Evidence, expectation: &Expectation) -> Optio
         Assertion::Degradation { against: Against::Placebo, .. }
         | Assertion::Automation { .. }
         | Assertion::Detection { .. }
-        | Assertion::Recovery { .. } => return None,
+        | Assertion::Recovery { .. }
+        | Assertion::Regression { .. } => return None,
     }
     let mut counts = Counts::default();
     let others = evidence

@@ -19,6 +19,15 @@ pub(super) fn bound(share: f64, round: Round) -> String {
     trimmed(rounded(share * 100.0, 1, round), 1) + "%"
 }
 
+/// A share in percent with two digits that count at least: `80.7%`, `0.0096%`.
+pub(super) fn fine(share: f64, round: Round) -> String {
+    let size = (share * 100.0).abs();
+    let decimals = [1.0, 0.1, 0.01, 0.001, 0.000_1, 0.000_01];
+    let decimals = decimals.iter().take_while(|least| size < **least).count() + 1;
+    let places = i32::try_from(decimals).expect("at most seven");
+    trimmed(rounded(share * 100.0, places, round), decimals) + "%"
+}
+
 /// A time in the unit that reads best: `412ms`, `1.24s`.
 pub(super) fn seconds(secs: f64) -> String {
     if secs <= 0.0 {
@@ -66,7 +75,8 @@ pub(super) fn rounded(value: f64, decimals: i32, round: Round) -> f64 {
         Round::Down => (scaled + SLACK).floor(),
         Round::Up => (scaled - SLACK).ceil(),
     };
-    whole / scale
+    // Not a zero with a sign.
+    whole / scale + 0.0
 }
 
 fn trimmed(value: f64, decimals: usize) -> String {
@@ -91,6 +101,16 @@ mod tests {
         }
         assert_eq!(bound(0.807_35, Round::Down), "80.7%");
         assert_eq!(bound(0.807_35, Round::Up), "80.8%");
+        for (value, round, expected) in [
+            (0.807_35, Round::Down, "80.7%"),
+            (0.0, Round::Up, "0%"),
+            (0.000_05, Round::Down, "0.005%"),
+            (0.000_115_741, Round::Up, "0.012%"),
+            (0.000_115_741, Round::Down, "0.011%"),
+            (1.0, Round::Up, "100%"),
+        ] {
+            assert_eq!(fine(value, round), expected);
+        }
         for (value, expected) in [
             (0.0, "0s"),
             (0.000_25, "0.25ms"),

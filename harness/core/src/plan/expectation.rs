@@ -19,14 +19,55 @@ pub struct Expectation {
     pub claim: Claim,
 }
 
-/// "In at least this share of incidents like this one, with this confidence, it holds."
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What is claimed of trials together, with what confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Claim {
-    /// The share.
-    pub in_at_least: Ratio,
+    /// How often, or on average.
+    pub holds: Holds,
     /// The confidence, one-sided.
     pub confidence: Ratio,
+}
+
+impl Claim {
+    /// "In at least this share of incidents like this one, with this confidence, it holds."
+    pub const fn share(in_at_least: Ratio, confidence: Ratio) -> Self {
+        Self { holds: Holds::InAtLeast(in_at_least), confidence }
+    }
+
+    /// The claimed share of incidents, where it is one.
+    pub const fn in_at_least(&self) -> Option<Ratio> {
+        match self.holds {
+            Holds::InAtLeast(share) => Some(share),
+            Holds::OnAverage { .. } | Holds::OverRuns => None,
+        }
+    }
+}
+
+/// In what way an assertion holds for trials together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Holds {
+    /// In at least this share of incidents like this one.
+    InAtLeast(Ratio),
+    /// On average over incidents: the assertion's bound is that of the mean.
+    OnAverage {
+        /// What one incident adds at most. Without it nothing passes: no number of good incidents
+        /// tells how bad a rare one is.
+        cap: Option<Cap>,
+    },
+    /// For this run as a whole, against earlier ones.
+    OverRuns,
+}
+
+/// What one incident adds at most to a mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cap {
+    /// A time: a longer one counts as this, for one looks no longer.
+    Time(Duration),
+    /// A share of requests, or of a budget.
+    Share(Ratio),
 }
 
 /// What must hold in a trial. Closed: each variant has its own judge.
@@ -134,6 +175,18 @@ pub enum Assertion {
         /// In this window.
         during: WindowRange,
     },
+    /// What another expectation measures is, over this run, not worse than over earlier runs of
+    /// this scenario on this system.
+    Regression {
+        /// The expectation whose measured values are compared.
+        of: ExpectationId,
+        /// By at most this: a share longer for times, percentage points for shares.
+        by_at_most: Ratio,
+        /// Compared with the last so many runs.
+        runs: u32,
+        /// Runs whose names sort before this one do not count: `20261122-171621`.
+        reset_at: Option<String>,
+    },
 }
 
 /// What a degradation is compared with.
@@ -196,9 +249,60 @@ pub enum AutomationRule {
         /// What.
         actions: Vec<String>,
     },
+    /// It does nothing of this kind while it is switched off: one violation fails at once, also in
+    /// an invalid trial. The claim's share is one minus the largest accepted rate.
+    ObeysKillSwitch {
+        /// The fault that throws the switch; it counts from `effective` to `revert`.
+        switch: FaultId,
+        /// What; else anything at all.
+        actions: Option<Vec<String>>,
+    },
+    /// It does nothing of this kind while a fault takes its eyes, from `effective` to `reverted`.
+    HoldsWhenBlind {
+        /// The fault.
+        fault: FaultId,
+        /// What; else anything at all.
+        actions: Option<Vec<String>>,
+    },
+}
+
+impl Expectation {
+    /// The claimed mean loss at most with the cap on that of one incident, for a claim about a mean
+    /// whose cap lies above it. In seconds, or as a share.
+    pub fn mean_and_cap(&self) -> Option<(f64, f64)> {
+        let Holds::OnAverage { cap: Some(cap) } = self.claim.holds else { return None };
+        let cap = match cap {
+            Cap::Time(cap) => cap.secs_f64(),
+            Cap::Share(cap) => cap.as_f64(),
+        };
+        let mean = self.assertion.loss_max()?;
+        (mean > 0.0 && mean < cap).then_some((mean, cap))
+    }
 }
 
 impl Assertion {
+    /// How much a trial may lose at most to keep the bound, where what is measured is a loss that
+    /// is never below nothing: the missing share of good requests, a time in seconds, a share of a
+    /// budget. Only of these a mean can be claimed.
+    pub fn loss_max(&self) -> Option<f64> {
+        match self {
+            Self::SuccessRate { bound: Bound::AtLeast(least), .. } => {
+                Some(least.complement().as_f64())
+            }
+            Self::Recovery { within, .. } => Some(within.secs_f64()),
+            Self::ErrorBudget { takes_at_most, .. } => Some(takes_at_most.as_f64()),
+            Self::SuccessRate { bound: Bound::AtMost(_), .. }
+            | Self::Latency { .. }
+            | Self::Detection { .. }
+            | Self::Quiet { .. }
+            | Self::Invariant { .. }
+            | Self::Degradation { .. }
+            | Self::Automation { .. }
+            | Self::Telemetry { .. }
+            | Self::Regression { .. } => None,
+        }
+    }
+
     /// The key in scenarios: `successRate`.
     pub fn key(&self) -> &'static str {
         match self {
@@ -211,6 +315,7 @@ impl Assertion {
             Self::Degradation { .. } => "degradation",
             Self::Automation { .. } => "automation",
             Self::Telemetry { .. } => "telemetry",
+            Self::Regression { .. } => "regression",
         }
     }
 }

@@ -100,6 +100,7 @@ pub(crate) fn plan(trials: &[&str]) -> Plan {
         trials: TrialsPlan {
             mode: TrialMode::Inferred,
             stop: StopRule::Fixed,
+            count_min: 1,
             planned: (0..).zip(trials).map(|(index, arm)| trial(index, arm)).collect(),
             spare: vec![trial(100, "fault")],
             invalid_at_most: Ratio::from_percent(20),

@@ -10,8 +10,8 @@ mod safety;
 mod trial;
 
 pub use expectation::{
-    Against, Anchor, Assertion, AutomationRule, Bound, Claim, Expectation, FaultInstant, Moment,
-    Phase, PhaseEdge, RecoveryTo, WindowRange,
+    Against, Anchor, Assertion, AutomationRule, Bound, Cap, Claim, Expectation, FaultInstant,
+    Holds, Moment, Phase, PhaseEdge, RecoveryTo, WindowRange,
 };
 pub use load::{Arrivals, Feed, Key, LoadPlan, RequestPlan, Shape, StatusRange, Step, TimerMode};
 pub use safety::{Comparison, Guard, Guardrail, RadiusLimit, SafetyPlan};

@@ -132,6 +132,9 @@ pub struct TrialsPlan {
     pub mode: TrialMode,
     /// When to stop.
     pub stop: StopRule,
+    /// A run that may stop early does not before each arm with a fault (each arm, where none has
+    /// one) has had so many trials.
+    pub count_min: u32,
     /// In the order of execution, arms interleaved by the seed.
     pub planned: Vec<TrialPlan>,
     /// Used in order, each in place of an excluded trial of the same arm.

@@ -16,7 +16,7 @@ fn asks(rule: AutomationRule) -> Plan {
     plan
 }
 
-fn acts(trial: Trial, at: u64, action: &str, target: &str) -> Trial {
+pub(crate) fn acts(trial: Trial, at: u64, action: &str, target: &str) -> Trial {
     let at = trial.at(at);
     trial.with(|trial| {
         trial.actions.push(ActionNotice {
@@ -129,4 +129,62 @@ fn one_violation_of_never_fails_even_in_an_excluded_trial() {
     let mut observed = plan.clone();
     observed.trials.mode = harness_core::plan::TrialMode::Observed;
     assert_eq!(judgement(&observed, once(Trial::fault(0))).outcome, Outcome::Fail);
+}
+
+/// The fault is in force from 1.6 s, and its end begins at 4.5 s.
+#[test]
+fn it_holds_when_blind() {
+    let actions = Some(vec!["open".to_owned()]);
+    let plan = asks(AutomationRule::HoldsWhenBlind { fault: fault(), actions });
+    check(&plan, Trial::fault(0), (Ok, "nothing unwanted was done"));
+    check(&plan, opens(1599), (Ok, "nothing unwanted was done"));
+    check(&plan, opens(1600), (Bad, "breaker open payments"));
+    check(&plan, opens(4499), (Bad, "breaker open payments"));
+    check(&plan, opens(4500), (Ok, "nothing unwanted was done"));
+    let closes = acts(Trial::fault(0), 2000, "close", "payments");
+    assert_eq!(trial_says_in(&plan, closes.clone()).state, Ok);
+    let any = asks(AutomationRule::HoldsWhenBlind { fault: fault(), actions: None });
+    assert_eq!(trial_says_in(&any, closes).state, Bad);
+    let torn = |at| Trial::fault(0).observed("record", at, None);
+    check(&plan, torn(3000), (Ambiguous, "record could not be read: refused"));
+    check(&plan, torn(4600), (Ambiguous, "record could not be read: refused"));
+    assert_eq!(trial_says_in(&plan, torn(1000)).state, Ok, "what was read before is no matter");
+    assert_eq!(trial_says_in(&plan, torn(6000)).state, Ok, "nor what was read long after");
+    let unseen = Trial::fault(0).with(|trial| {
+        trial.faults.get_mut(&fault()).unwrap().effective = None;
+    });
+    assert_eq!(trial_says_in(&plan, unseen).state, Ambiguous);
+    // A revert that never began: to the end of what one saw.
+    let endless = acts(Trial::fault(0), 7000, "open", "payments").with(|trial| {
+        let times = trial.faults.get_mut(&fault()).unwrap();
+        (times.revert, times.reverted) = (None, None);
+    });
+    assert_eq!(trial_says_in(&plan, endless).state, Bad);
+    let twice = |index: u32| {
+        if index < 2 {
+            acts(Trial::fault(index), 2000, "open", "payments")
+        } else {
+            Trial::fault(index)
+        }
+    };
+    assert_eq!(judgement(&plan, (0..14).map(twice)).outcome, Outcome::Inconclusive, "a share");
+}
+
+#[test]
+fn one_act_of_what_is_switched_off_fails() {
+    let plan = asks(AutomationRule::ObeysKillSwitch { switch: fault(), actions: None });
+    assert_eq!(judgement(&plan, (0..14).map(Trial::fault)).outcome, Outcome::Pass);
+    let once = |trial: Trial| std::iter::once(trial).chain((1..14).map(Trial::fault));
+    let judged = judgement(&plan, once(opens(2000)));
+    assert_eq!(judged.outcome, Outcome::Fail);
+    assert_eq!(
+        judged.because,
+        "in 13 of 14 incidents breaker did not do anything while down switched it off; in 1 trial \
+         it happened, and once is enough to fail"
+    );
+    // Also in a trial that is worth nothing otherwise.
+    let excluded = opens(2000).invalid(InvalidReason::NotSteady, true);
+    assert_eq!(judgement(&plan, once(excluded)).outcome, Outcome::Fail);
+    assert_eq!(judgement(&plan, once(opens(1000))).outcome, Outcome::Pass, "before the switch");
+    assert_eq!(judgement(&plan, once(opens(5000))).outcome, Outcome::Pass, "after it");
 }

@@ -12,6 +12,7 @@ use harness_core::evidence::{
 };
 use harness_core::exit::EndOfRun;
 use harness_core::fault::{BlastRadius, Reversibility};
+use harness_core::history::History;
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RequestKind, SignalId, TrialIndex};
 use harness_core::judge::judge;
 use harness_core::load::{LoadSummary, RequestOutcome, WINDOW};
@@ -87,7 +88,7 @@ fn load_plan() -> LoadPlan {
 
 /// A plan that runs `count` fault trials and five placebo trials.
 pub(crate) fn plan(count: u32, assertions: Vec<(&str, Assertion)>) -> Plan {
-    let claim = Claim { in_at_least: Ratio::from_percent(80), confidence: Ratio::from_percent(95) };
+    let claim = Claim::share(Ratio::from_percent(80), Ratio::from_percent(95));
     let expectation = |(id, assertion): (&str, Assertion)| Expectation {
         id: ExpectationId::new(id),
         arms: vec![ArmName::new(match &assertion {
@@ -135,6 +136,7 @@ pub(crate) fn plan(count: u32, assertions: Vec<(&str, Assertion)>) -> Plan {
         trials: TrialsPlan {
             mode: TrialMode::Inferred,
             stop: StopRule::Fixed,
+            count_min: 1,
             planned: planned.chain(placebo).collect(),
             spare: Vec::new(),
             invalid_at_most: Ratio::from_percent(20),
@@ -335,6 +337,7 @@ pub(crate) fn run(trials: impl IntoIterator<Item = Trial>) -> Evidence {
         started: WallTime(0),
         end: Some(EndOfRun::Completed),
         leftovers: Vec::new(),
+        history: History::default(),
         trials: trials.into_iter().map(|trial| trial.evidence).collect(),
     }
 }
@@ -365,12 +368,13 @@ pub(crate) fn trials(n: u32, bad: u32) -> Vec<Trial> {
         .collect()
 }
 
+pub(crate) fn during_fault() -> WindowRange {
+    WindowRange::phases("fault", Phase::Fault, Phase::Fault)
+}
+
 pub(crate) fn success(percent: &str) -> Assertion {
-    Assertion::SuccessRate {
-        of: None,
-        bound: Bound::AtLeast(percent.parse().unwrap()),
-        during: WindowRange::phases("fault", Phase::Fault, Phase::Fault),
-    }
+    let bound = Bound::AtLeast(percent.parse().unwrap());
+    Assertion::SuccessRate { of: None, bound, during: during_fault() }
 }
 
 pub(crate) fn verdict(plan: &Plan, trials: impl IntoIterator<Item = Trial>) -> Verdict {

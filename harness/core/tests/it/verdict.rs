@@ -4,7 +4,7 @@ use harness_core::event::InvalidReason;
 use harness_core::exit::{self, EndOfRun};
 use harness_core::ids::TrialIndex;
 use harness_core::judge::{StopDecision, judge, judge_with, may_stop, outcomes_by_states};
-use harness_core::plan::{Assertion, FaultInstant, Plan, RecoveryTo, StopRule, TrialMode};
+use harness_core::plan::{Assertion, Claim, FaultInstant, Plan, RecoveryTo, StopRule, TrialMode};
 use harness_core::signal::AlertStatus;
 use harness_core::units::Ratio;
 use harness_core::verdict::{Counts, Outcome};
@@ -206,7 +206,7 @@ fn placebo_trials_show_the_floor_and_are_judged_for_silence() {
 #[test]
 fn a_claim_of_always_is_never_proven_and_refuted_at_once() {
     let mut plan = one(200);
-    plan.expectations[0].claim.in_at_least = Ratio::ONE;
+    plan.expectations[0].claim = Claim::share(Ratio::ONE, Ratio::from_percent(95));
     assert_eq!(judgement(&plan, trials(200, 0)).outcome, Outcome::Inconclusive);
     assert_eq!(judgement(&plan, trials(200, 1)).outcome, Outcome::Fail);
 }
@@ -260,6 +260,18 @@ fn a_run_stops_when_its_verdict_is_settled() {
         .collect();
     let because = "availability can no longer pass after 24 trials".to_owned();
     assert_eq!(stop(trials), StopDecision::Stop { because });
+}
+
+#[test]
+fn a_run_has_the_trials_that_it_asks_for_at_least() {
+    let mut plan = sequential(55);
+    plan.trials.count_min = 20;
+    for settled in [trials(18, 0), trials(19, 19)] {
+        assert_eq!(may_stop(&plan, &run(settled)), StopDecision::GoOn);
+    }
+    assert!(matches!(may_stop(&plan, &run(trials(20, 0))), StopDecision::Stop { .. }));
+    let placebo = trials(18, 0).into_iter().chain((20..40).map(Trial::placebo));
+    assert_eq!(may_stop(&plan, &run(placebo)), StopDecision::GoOn, "placebo trials are others");
 }
 
 #[test]

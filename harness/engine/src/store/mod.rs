@@ -56,6 +56,14 @@ pub enum StoreError {
         /// The runs.
         found: Vec<String>,
     },
+    /// `history.json` is not a history that this build understands.
+    #[error("could not understand {}: {why}", path.display())]
+    History {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// `plan.json` is not a plan that this build understands.
     #[error("could not understand {}: {why}", path.display())]
     Plan {

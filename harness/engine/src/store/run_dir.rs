@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use harness_core::history::{self, History};
 use harness_core::ids::RunId;
 use harness_core::plan::{self, Plan};
+use serde::de::DeserializeOwned;
 
 use super::{Lock, StoreError};
 use crate::format;
@@ -15,8 +17,8 @@ use crate::samples::{SamplesError, SamplesReader};
 use crate::storage::{FileStorage, Storage, sync_directory};
 
 /// One run's directory. Its files:
-/// ground data `plan.json`, `journal.jsonl`, `samples.bin`, `undo.jsonl`; derived data
-/// `verdict.json` and `report.*`; the locks `run.lock` and `pay.lock`; the switch `abort`, the
+/// ground data `plan.json`, `history.json`, `journal.jsonl`, `samples.bin`, `undo.jsonl`; derived
+/// data `verdict.json` and `report.*`; the locks `run.lock` and `pay.lock`; the switch `abort`, the
 /// `fence` of the watchdog and its log `watchdog.log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir {
@@ -37,6 +39,8 @@ pub struct RunFiles {
 impl RunDir {
     /// The plan.
     pub const PLAN: &'static str = "plan.json";
+    /// What earlier runs measured when this one began.
+    pub const HISTORY: &'static str = "history.json";
     /// The verdict, derived.
     pub const VERDICT: &'static str = "verdict.json";
 
@@ -133,17 +137,27 @@ impl RunDir {
     /// Reads the plan.
     pub fn plan(&self) -> Result<Plan, StoreError> {
         let path = self.path.join(Self::PLAN);
-        let text = std::fs::read_to_string(&path).map_err(|source| StoreError::File {
+        let text = self.read(Self::PLAN).map_err(|source| StoreError::File {
             action: "read",
             path: path.clone(),
             source,
         })?;
-        let not_a_plan = |why: String| StoreError::Plan { path: path.clone(), why };
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| not_a_plan(error.to_string()))?;
-        let format = value.get("format").and_then(serde_json::Value::as_str).unwrap_or_default();
-        format::accept(format, plan::FORMAT).map_err(|error| not_a_plan(error.to_string()))?;
-        serde_json::from_value(value).map_err(|error| not_a_plan(error.to_string()))
+        understood(&text, plan::FORMAT).map_err(|why| StoreError::Plan { path, why })
+    }
+
+    /// Reads what earlier runs measured; nothing where none was stored.
+    pub fn history(&self) -> Result<History, StoreError> {
+        let path = self.path.join(Self::HISTORY);
+        let text = match self.read(Self::HISTORY) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(History::default()),
+            Err(source) => return Err(StoreError::File { action: "read", path, source }),
+        };
+        understood(&text, history::FORMAT).map_err(|why| StoreError::History { path, why })
+    }
+
+    fn read(&self, name: &str) -> io::Result<String> {
+        std::fs::read_to_string(self.path.join(name))
     }
 
     /// Reads the journal.
@@ -160,4 +174,12 @@ impl RunDir {
     pub fn samples(&self) -> Result<SamplesReader, SamplesError> {
         SamplesReader::open(&self.samples_path())
     }
+}
+
+/// A document of a format that this build reads; else why not.
+fn understood<T: DeserializeOwned>(text: &str, known: &str) -> Result<T, String> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let format = value.get("format").and_then(serde_json::Value::as_str).unwrap_or_default();
+    format::accept(format, known).map_err(|error| error.to_string())?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }

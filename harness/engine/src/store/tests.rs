@@ -1,5 +1,7 @@
 //! Names, lookups, locks and unpaid runs, on a real directory.
 
+use harness_core::history::{EarlierRun, History, RunValue};
+
 use super::*;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::testing::plan;
@@ -76,4 +78,29 @@ fn one_system_is_attacked_by_one_run() {
     drop(first);
     SystemLock::take(&locks, "lab:/tmp/shop", "r3").unwrap();
     drop(other);
+}
+
+#[test]
+fn a_history_is_read_back_and_may_be_absent() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RunStore::new(directory.path());
+    let (run, _lock) = store.create(&plan(), WALL).unwrap();
+    assert_eq!(run.history().unwrap(), History::default());
+    let earlier = EarlierRun {
+        run: "20261101-000000-it-0000".into(),
+        plan_sha256: "0".into(),
+        values: [(
+            "p99".into(),
+            RunValue { name: "p99".into(), unit: "s".into(), median: Some(0.25), trials: 14 },
+        )]
+        .into(),
+    };
+    let history = History { runs: vec![earlier], ..History::default() };
+    let text = serde_json::to_string(&history).unwrap();
+    run.write(RunDir::HISTORY, text.as_bytes()).unwrap();
+    assert_eq!(run.history().unwrap(), history);
+    let newer = text.replace("gameday.history/1", "gameday.history/2");
+    run.write(RunDir::HISTORY, newer.as_bytes()).unwrap();
+    let error = run.history().unwrap_err().to_string();
+    assert!(error.contains("history.json") && error.contains("newer"), "{error}");
 }

@@ -30,6 +30,8 @@ pub(super) fn placebo_plan(wanted: &Plan) -> Plan {
     plan.reports.clear();
     plan.scenario.title = format!("Placebo trials of: {}", wanted.scenario.title);
     let asked = wanted.expectations.iter().filter_map(|expectation| {
+        // The false-alarm rate of a claim that is no share of trials is not one of trials.
+        expectation.claim.in_at_least()?;
         let assertion = asked(&expectation.assertion)?;
         Some(Expectation { arms: vec![placebo.clone()], assertion, ..expectation.clone() })
     });
@@ -66,10 +68,12 @@ fn asked(assertion: &Assertion) -> Option<Assertion> {
                 AutomationRule::StaysQuiet { .. }
                 | AutomationRule::Only { .. }
                 | AutomationRule::Never { .. } => rule.clone(),
-                AutomationRule::Releases { .. } => return None,
+                AutomationRule::Releases { .. }
+                | AutomationRule::ObeysKillSwitch { .. }
+                | AutomationRule::HoldsWhenBlind { .. } => return None,
             };
             Some(Assertion::Automation { actor: actor.clone(), rule })
         }
-        Assertion::Recovery { .. } => None,
+        Assertion::Recovery { .. } | Assertion::Regression { .. } => None,
     }
 }

@@ -117,7 +117,7 @@ fn quiet(
     let counts = judgement.counts;
     let share = |part: u32| Share { part: u64::from(part), whole: u64::from(counts.n()) };
     let alpha = expectation.claim.confidence.complement().as_f64().clamp(1e-9, 1.0 - 1e-9);
-    let claimed = expectation.claim.in_at_least.as_f64();
+    let claimed = expectation.claim.in_at_least().map_or(1.0, Ratio::as_f64);
     let is_empty = counts.n() == 0;
     let floor = if is_empty { 0.0 } else { floor(share(counts.ok), alpha) };
     let values: Vec<f64> = values(judgement).into_iter().flatten().collect();

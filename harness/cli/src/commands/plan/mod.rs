@@ -5,7 +5,7 @@ mod power;
 
 use harness_core::exit;
 use harness_core::ids::FaultId;
-use harness_core::plan::{Plan, SourcePlan, TrialMode};
+use harness_core::plan::{Plan, SourcePlan, StopRule, TrialMode};
 use harness_core::policy;
 use harness_core::units::Duration;
 
@@ -187,6 +187,12 @@ fn trials(plan: &Plan) -> Vec<String> {
         .map(|trial| if plan.arm(trial).is_placebo() { '·' } else { '█' })
         .collect();
     lines.push(format!("order {order}  (█ with fault, · placebo), {} spare", trials.spare.len()));
+    if trials.stop == StopRule::Sequential && trials.mode == TrialMode::Inferred {
+        lines.push(format!(
+            "stops as soon as every expectation is settled, not before {} of each arm with a fault",
+            trials.count_min
+        ));
+    }
     let (short, long) = run_time(plan);
     lines.push(format!("run time about {short}, at most {long}"));
     if trials.mode == TrialMode::Observed {

@@ -1,9 +1,11 @@
 //! What the planned trials can show: per expectation the chance of each verdict.
 
-use harness_core::plan::{Expectation, Plan, TrialMode};
+use harness_core::plan::{Expectation, Holds, Plan, StopRule, TrialMode};
+use harness_core::units::Ratio;
 use stats::decimal::Decimal;
 use stats::decision::{Claim, Levels};
 use stats::planning;
+use stats::sequential::{DESIGN_CASES_MAX, Design, Futility, Spending};
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Modify, Style};
@@ -24,31 +26,29 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
         "if 95 %",
     ]);
     let mut perfect = Vec::new();
+    let mut notes = Vec::new();
     for expectation in &plan.expectations {
-        let trials = trials_of(plan, expectation);
-        let claim = claim_of(expectation);
-        let needed = planning::clean_cases_needed(
-            expectation.claim.in_at_least.as_f64(),
-            1.0 - expectation.claim.confidence.as_f64(),
-        );
+        let power = power(plan, expectation);
         let mut row = vec![
             expectation.id.to_string(),
-            expectation.claim.in_at_least.to_string(),
+            power.claimed,
             expectation.claim.confidence.to_string(),
-            trials.to_string(),
-            needed.to_string(),
+            trials_of(plan, expectation).to_string(),
+            power.clean_needed.map_or_else(|| "-".to_owned(), |needed| needed.to_string()),
         ];
-        for truth in TRUTHS {
-            let chances = planning::chances(trials, claim, truth);
-            row.push(format!("{:.0} %", 100.0 * chances.p_pass));
-        }
-        perfect.push(planning::chances(trials, claim, 1.0).p_pass);
+        let percent = |chance: Option<f64>| {
+            chance.map_or_else(|| "-".to_owned(), |chance| format!("{:.0} %", 100.0 * chance))
+        };
+        row.extend(power.passes.map(percent));
+        perfect.push(power.passes[0].unwrap_or(0.0));
+        notes.extend(power.note);
         builder.push_record(row);
     }
     let mut table = builder.build();
     table.with(Style::blank()).with(Modify::new(Columns::new(1..)).with(Alignment::right()));
     let mut lines: Vec<_> =
         table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.extend(notes);
     if plan.trials.mode == TrialMode::Inferred {
         let inconclusive = 1.0 - planning::joint_power_at_least(&perfect);
         lines.push(format!(
@@ -59,14 +59,80 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
+/// What the planned trials can show of one expectation.
+struct Power {
+    /// What is claimed, in a word.
+    claimed: String,
+    /// Trials without a flaw that prove it; `None` where no number of them does.
+    clean_needed: Option<u64>,
+    /// The chance of a pass by the true shares of [`TRUTHS`]; `None` where it is not one of them
+    /// that decides.
+    passes: [Option<f64>; 3],
+    /// What the table cannot say.
+    note: Option<String>,
+}
+
+fn power(plan: &Plan, expectation: &Expectation) -> Power {
+    let trials = trials_of(plan, expectation);
+    let alpha = expectation.claim.confidence.complement().as_f64();
+    match expectation.claim.holds {
+        Holds::InAtLeast(share) => Power {
+            claimed: share.to_string(),
+            clean_needed: Some(planning::clean_cases_needed(share.as_f64(), alpha)),
+            passes: passes(plan, trials, claim_of(share, expectation.claim.confidence)).map(Some),
+            note: None,
+        },
+        Holds::OnAverage { .. } => {
+            let needed = expectation
+                .mean_and_cap()
+                .map(|(mean, cap)| planning::clean_cases_for_mean(mean, cap, alpha));
+            let surely = |needed: u64| if trials >= needed { 1.0 } else { 0.0 };
+            Power {
+                claimed: "mean".to_owned(),
+                clean_needed: needed,
+                // With nothing lost at all; how much others lose decides beyond that.
+                passes: [Some(needed.map_or(0.0, surely)), None, None],
+                note: needed
+                    .is_none()
+                    .then(|| format!("{}: a mean without a cap never passes", expectation.id)),
+            }
+        }
+        Holds::OverRuns => Power {
+            claimed: "runs".to_owned(),
+            clean_needed: None,
+            passes: [None; 3],
+            note: Some(format!(
+                "{}: compared with stored runs, at least 5 of them; how much these differ decides",
+                expectation.id
+            )),
+        },
+    }
+}
+
+/// The chance of a pass by the true shares of [`TRUTHS`], of all trials or of a run that may stop
+/// early.
+fn passes(plan: &Plan, trials: u64, claim: Claim) -> [f64; 3] {
+    match (plan.trials.mode, plan.trials.stop) {
+        (TrialMode::Observed, _) | (TrialMode::Inferred, StopRule::Fixed) => {
+            TRUTHS.map(|truth| planning::chances(trials, claim, truth).p_pass)
+        }
+        (TrialMode::Inferred, StopRule::Sequential) => {
+            let claims = u32::try_from(plan.expectations.len()).unwrap_or(u32::MAX);
+            let claim = Claim { levels: planning::levels_within(claim.levels, claims), ..claim };
+            let most = u32::try_from(trials).unwrap_or(u32::MAX).clamp(1, DESIGN_CASES_MAX);
+            let design = Design::new(claim, most, Spending::Pocock);
+            TRUTHS.map(|truth| design.characteristics(truth, Futility::Stop).p_pass)
+        }
+    }
+}
+
 /// Planned trials that an expectation is judged over.
 fn trials_of(plan: &Plan, expectation: &Expectation) -> u64 {
     plan.trials.planned.iter().filter(|trial| expectation.arms.contains(&trial.arm)).count() as u64
 }
 
-fn claim_of(expectation: &Expectation) -> Claim {
-    let alpha = expectation.claim.confidence.complement();
-    let level = Decimal::from_billionths(alpha.billionths());
-    let share = Decimal::from_billionths(expectation.claim.in_at_least.billionths());
+fn claim_of(share: Ratio, confidence: Ratio) -> Claim {
+    let level = Decimal::from_billionths(confidence.complement().billionths());
+    let share = Decimal::from_billionths(share.billionths());
     Claim { share: share.to_f64(), levels: Levels { pass: level.to_f64(), fail: level.to_f64() } }
 }

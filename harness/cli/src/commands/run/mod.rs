@@ -9,6 +9,7 @@ use std::sync::Arc;
 use agent::watchdog::HarnessProcess;
 use harness_core::event::AbortRequest;
 use harness_core::exit;
+use harness_core::history::History;
 use harness_core::plan::Plan;
 use harness_core::policy;
 use harness_core::time::Clock;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::args::{self, Global};
 use crate::commands::program;
 use crate::failure::Failure;
+use crate::history;
 use crate::output;
 use crate::ports::{self, Origin};
 use crate::progress::{Mode, Progress};
@@ -64,6 +66,7 @@ pub(crate) fn carry_out(
         .create(&plan, clock.wall())
         .map_err(|error| Failure::could_not("make the run's directory", &error))?;
     let _system = lock_system(&origin, &run)?;
+    let history = remember(&store, &plan, &run)?;
     let progress = Arc::new(Progress::new(how.mode, Style::stderr(global.color), &plan));
     if matches!(how.mode, Mode::Live | Mode::Plain) {
         output::tell(&format!("run {} in {}", run.id(), stored::short(run.path())));
@@ -71,9 +74,21 @@ pub(crate) fn carry_out(
 
     let ports = ports::ports(&plan, &run, &origin, clock)?;
     let plan = Arc::new(plan);
-    let done = drive(&plan, &run, ports, &progress);
+    let referee = Referee::new(Arc::clone(&plan), Arc::clone(&progress), history);
+    let done = drive(&plan, &run, ports, &progress, referee);
     progress.finish();
     conclude(run, done?)
+}
+
+/// Stores what earlier runs measured beside the run, so that judging it again reads the same.
+fn remember(store: &RunStore, plan: &Plan, run: &RunDir) -> Result<History, Failure> {
+    let history = history::gather(store, plan, run)
+        .map_err(|error| Failure::could_not("look for earlier runs", &error))?;
+    let mut text = serde_json::to_string_pretty(&history).expect("a history is plain data");
+    text.push('\n');
+    run.write(RunDir::HISTORY, text.as_bytes())
+        .map_err(|error| Failure::could_not("store what earlier runs measured", &error))?;
+    Ok(history)
 }
 
 /// Runs the engine on a runtime of its own.
@@ -82,6 +97,7 @@ fn drive(
     run: &RunDir,
     ports: harness_engine::Ports,
     progress: &Arc<Progress>,
+    referee: Referee,
 ) -> Result<RunSummary, Failure> {
     let interrupts = interrupts()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,7 +134,7 @@ fn drive(
             interrupts,
             switch: Some(run.abort_path()),
             observer: Arc::clone(progress) as Arc<dyn harness_engine::run::Observer>,
-            enough: Some(Box::new(Referee::new(Arc::clone(plan), Arc::clone(progress)))),
+            enough: Some(Box::new(referee)),
             watchdog: Some(watchdog),
         };
         harness_engine::run::run(input).await.map_err(|error| failed(run, error))

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use harness_core::evidence::EvidenceBuilder;
+use harness_core::evidence::{Evidence, EvidenceBuilder};
+use harness_core::history::History;
 use harness_core::journal::Entry;
 use harness_core::judge::{StopDecision, judge, may_stop};
 use harness_core::load::WindowSamples;
@@ -16,11 +17,12 @@ pub(super) struct Referee {
     plan: Arc<Plan>,
     progress: Arc<Progress>,
     builder: EvidenceBuilder,
+    history: History,
 }
 
 impl Referee {
-    pub(super) fn new(plan: Arc<Plan>, progress: Arc<Progress>) -> Self {
-        Self { plan, progress, builder: EvidenceBuilder::new() }
+    pub(super) fn new(plan: Arc<Plan>, progress: Arc<Progress>, history: History) -> Self {
+        Self { plan, progress, builder: EvidenceBuilder::new(), history }
     }
 }
 
@@ -34,7 +36,7 @@ impl Enough for Referee {
     }
 
     fn after_trial(&mut self) -> Option<String> {
-        let evidence = self.builder.clone().finish();
+        let evidence = Evidence { history: self.history.clone(), ..self.builder.clone().finish() };
         self.progress.standing(&judge(&self.plan, &evidence));
         if self.plan.trials.stop == StopRule::Fixed {
             return None;

@@ -1,9 +1,10 @@
 //! The laws, one or more per assertion family: what is asserted, and the exact chance that a trial
 //! meets it at a given level of the system (a higher level is a better system).
 
-use harness_core::ids::RequestKind;
+use harness_core::ids::{ExpectationId, RequestKind};
 use harness_core::plan::{
-    Against, Assertion, AutomationRule, Bound, FaultInstant, Phase, RecoveryTo, WindowRange,
+    Against, Assertion, AutomationRule, Bound, Cap, FaultInstant, Holds, Phase, RecoveryTo,
+    WindowRange,
 };
 use harness_core::units::{Duration, Quantile, Ratio};
 
@@ -45,6 +46,18 @@ pub(super) const CHANGE_SPREAD: f64 = 0.1;
 /// The bounds of times, in ms.
 pub(super) const WITHIN_MS: u64 = 1000;
 pub(super) const MITIGATE_MS: u64 = 500;
+/// The cap on a time of which the mean is claimed.
+const MEAN_CAP_MS: u64 = 2000;
+/// Intraclass correlation of requests where the mean is claimed: whole incidents fail.
+pub(super) const MEAN_CORRELATION: f64 = 0.6;
+/// Runs that a run is compared with, and the expectation whose values are.
+pub(super) const EARLIER_RUNS: u32 = 10;
+pub(super) const MEASURED: &str = "measured";
+/// Standard deviations of the log of a time between runs and between the trials of one.
+pub(super) const RUN_SPREAD: f64 = 0.1;
+pub(super) const RUN_TRIAL_SPREAD: f64 = 0.2;
+/// The standard normal point of the claimed share, 80 %.
+const CLAIMED_NORMAL: f64 = 0.841_621_233_572_914_3;
 
 /// A law of trials with its assertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +80,18 @@ pub(crate) enum Family {
     ExactlyOnce,
     Never,
     Telemetry,
+    KillSwitch,
+    Blind,
+    /// Its "share" is the mean itself.
+    MeanRate,
+    /// Its "share" is what is left of the cap on average.
+    MeanRestore,
+    /// Its "share" stands for the distance from the margin, in spreads of runs.
+    Regression,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::SuccessRate,
         Self::SuccessRateShared,
         Self::Latency,
@@ -89,6 +110,11 @@ impl Family {
         Self::ExactlyOnce,
         Self::Never,
         Self::Telemetry,
+        Self::KillSwitch,
+        Self::Blind,
+        Self::MeanRate,
+        Self::MeanRestore,
+        Self::Regression,
     ];
 
     /// The family and the law, in words.
@@ -112,6 +138,11 @@ impl Family {
             Self::ExactlyOnce => "automation acts exactly once",
             Self::Never => "automation never acts so",
             Self::Telemetry => "telemetry: gaps vary by trial",
+            Self::KillSwitch => "automation obeys its kill switch",
+            Self::Blind => "automation holds when blind",
+            Self::MeanRate => "mean success rate, cap 100 %: beta-binomial, ICC 0.6",
+            Self::MeanRestore => "mean time to restore, cap 2 s: lognormal, seen per window",
+            Self::Regression => "regression against 10 runs: lognormal levels of runs",
         }
     }
 
@@ -120,6 +151,30 @@ impl Family {
         match self {
             Self::Quiet | Self::StaysQuiet => PLACEBO_ARM,
             _ => FAULT_ARM,
+        }
+    }
+
+    /// Whether one violation is a fail by declaration, and not by chance.
+    pub(super) const fn is_never(self) -> bool {
+        matches!(self, Self::Never | Self::KillSwitch)
+    }
+
+    /// In what way it is claimed over trials.
+    pub(super) fn holds(self) -> Holds {
+        match self {
+            Self::MeanRate => Holds::OnAverage { cap: Some(Cap::Share(Ratio::ONE)) },
+            Self::MeanRestore => Holds::OnAverage { cap: Some(Cap::Time(ms(MEAN_CAP_MS))) },
+            Self::Regression => Holds::OverRuns,
+            _ => Holds::InAtLeast(Ratio::from_percent(80)),
+        }
+    }
+
+    /// Trials without a flaw that support the claim; some more where even a time of nothing is seen
+    /// to last up to a window of samples.
+    pub(super) const fn clean_trials(self) -> u32 {
+        match self {
+            Self::MeanRestore => 20,
+            _ => 14,
         }
     }
 
@@ -138,12 +193,20 @@ impl Family {
                 | Self::Mitigate
                 | Self::Degradation
                 | Self::DegradationDrift
+                | Self::MeanRate
+                | Self::MeanRestore
+                | Self::Regression
         )
     }
 
-    /// The most power that is lost where times are only known to lie within a window of samples.
+    /// The most power that is lost where times are only known to lie within a window of samples;
+    /// all of it where it is not a share of trials that decides, and none is promised.
     pub(super) const fn power_loss_max(self) -> f64 {
-        if self.is_sharp() { 0.0 } else { 0.2 }
+        match self {
+            Self::MeanRestore | Self::Regression => 1.0,
+            _ if self.is_sharp() => 0.0,
+            _ => 0.2,
+        }
     }
 
     /// Whether a trial needs no windows of samples: it can be judged after every trial.
@@ -158,6 +221,9 @@ impl Family {
                 | Self::ExactlyOnce
                 | Self::Never
                 | Self::Telemetry
+                | Self::KillSwitch
+                | Self::Blind
+                | Self::Regression
         )
     }
 
@@ -186,9 +252,19 @@ impl Family {
             Self::Restore | Self::RestoreAborted => time(WITHIN_MS),
             Self::Mitigate => time(MITIGATE_MS),
             Self::Detection => (1.0 - PAGED_TWICE) * time(WITHIN_MS),
-            Self::Quiet | Self::Invariant | Self::StaysQuiet | Self::ExactlyOnce | Self::Never => {
-                normal(level)
+            Self::Quiet
+            | Self::Invariant
+            | Self::StaysQuiet
+            | Self::ExactlyOnce
+            | Self::Never
+            | Self::KillSwitch
+            | Self::Blind => normal(level),
+            Self::MeanRate => logistic(level),
+            Self::MeanRestore => {
+                let cap = MEAN_CAP_MS as f64 / 1e3;
+                mean_over_normal(|z| 1.0 - (TIME_SPREAD * z - level).exp().min(cap) / cap)
             }
+            Self::Regression => normal((level + margin) / RUN_SPREAD + CLAIMED_NORMAL),
             Self::Degradation => {
                 let room = (-level - margin) / WORSENING_SCALE;
                 if room <= 0.0 { 1.0 } else { 1.0 - normal(room.ln() / WORSENING_SPREAD) }
@@ -273,6 +349,26 @@ impl Family {
             Self::Never => {
                 automation(AutomationRule::Never { actions: vec!["restart".to_owned()] })
             }
+            Self::KillSwitch => {
+                automation(AutomationRule::ObeysKillSwitch { switch: fault(), actions: None })
+            }
+            Self::Blind => {
+                automation(AutomationRule::HoldsWhenBlind { fault: fault(), actions: None })
+            }
+            Self::MeanRate => {
+                let bound = Bound::AtLeast(Ratio::from_percent(80));
+                Assertion::SuccessRate { of: kind(0), bound, during: during() }
+            }
+            Self::MeanRestore => {
+                let within = ms(MEAN_CAP_MS / 5);
+                recovery(RecoveryTo::Restore, FaultInstant::Reverted, within)
+            }
+            Self::Regression => Assertion::Regression {
+                of: ExpectationId::new(MEASURED),
+                by_at_most: Ratio::from_percent(20),
+                runs: EARLIER_RUNS,
+                reset_at: None,
+            },
             Self::Telemetry => Assertion::Telemetry {
                 signal: PROBE.into(),
                 share_at_least: Ratio::from_percent(90),
@@ -280,6 +376,17 @@ impl Family {
                 during: during(),
             },
         }
+    }
+}
+
+/// What the runs of a regression are compared by: a time that has no bound of its own here.
+pub(super) fn measured() -> Assertion {
+    Assertion::Detection {
+        alert: "Burn".to_owned(),
+        fault: fault(),
+        within: Duration::from_secs(3600),
+        pages_exactly: None,
+        resolves_within: None,
     }
 }
 

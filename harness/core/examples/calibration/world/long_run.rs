@@ -2,9 +2,10 @@
 
 use harness_core::evidence::Evidence;
 use harness_core::exit::EndOfRun;
+use harness_core::history::History;
 use harness_core::plan::{Phase, Plan, StopRule};
 use harness_core::time::WallTime;
-use harness_core::units::{Duration, Ratio};
+use harness_core::units::Duration;
 
 use super::family::Family;
 use super::paint::{Draws, busy};
@@ -26,7 +27,7 @@ pub(crate) fn long_run(trials: u32, windows: u32) -> (Plan, Evidence) {
         id: format!("{family:?}"),
         arm: family.arm(),
         assertion: family.assertion(),
-        share: Ratio::from_percent(80),
+        holds: family.holds(),
     };
     let plan =
         plan(Size { trials, stop: StopRule::Fixed }, JUDGED.into_iter().map(expected).collect());
@@ -35,6 +36,7 @@ pub(crate) fn long_run(trials: u32, windows: u32) -> (Plan, Evidence) {
         started: WallTime(0),
         end: Some(EndOfRun::Completed),
         leftovers: Vec::new(),
+        history: History::default(),
         trials: Vec::new(),
     };
     for number in 0..trials {

@@ -2,6 +2,8 @@
 
 use harness_core::event::InvalidReason;
 use harness_core::evidence::Latencies;
+use harness_core::history::{EarlierRun, History, RunValue};
+use harness_core::ids::{ExpectationId, RunId};
 use harness_core::time::RunTime;
 use harness_core::units::Duration;
 use rand::SeedableRng;
@@ -9,8 +11,9 @@ use rand::rngs::ChaCha8Rng;
 use rand_distr::{Beta, Binomial, Distribution, StandardNormal, StandardUniform};
 
 use super::family::{
-    CHANGE_SPREAD, CORRELATION, DUE, Family, LATENCY_BETWEEN, LATENCY_TAIL, LATENCY_WITHIN,
-    LOGIT_SPREAD, PAGED_TWICE, REACTION_TAIL, TIME_SPREAD, WORSENING_SCALE, WORSENING_SPREAD,
+    CHANGE_SPREAD, CORRELATION, DUE, EARLIER_RUNS, Family, LATENCY_BETWEEN, LATENCY_TAIL,
+    LATENCY_WITHIN, LOGIT_SPREAD, MEAN_CORRELATION, MEASURED, PAGED_TWICE, REACTION_TAIL,
+    RUN_SPREAD, RUN_TRIAL_SPREAD, TIME_SPREAD, WORSENING_SCALE, WORSENING_SPREAD,
 };
 use super::plan::{KINDS, PROBE_EVERY, ms};
 use super::trial::{BASELINE, FAULT, PER_WINDOW, RECOVERY, Trial};
@@ -62,9 +65,15 @@ pub(super) fn paint(family: Family, trial: &mut Trial, level: f64, z: f64, draws
             let good = if mean < 1.0 { draws.beta(beta_shapes(mean, CORRELATION)) } else { 1.0 };
             success(trial, good, draws);
         }
+        Family::MeanRate => {
+            let mean = logistic(level);
+            let shapes = beta_shapes(mean, MEAN_CORRELATION);
+            let good = if mean < 1.0 { draws.beta(shapes) } else { 1.0 };
+            success(trial, good, draws);
+        }
         Family::SuccessRateShared => success(trial, logistic(level - LOGIT_SPREAD * z), draws),
         Family::Latency | Family::LatencyTail => latency(family, trial, level, z, draws),
-        Family::Restore | Family::RestoreAborted => {
+        Family::Restore | Family::RestoreAborted | Family::MeanRestore => {
             let took = (-level + TIME_SPREAD * z).exp();
             outage(trial, RECOVERY, reverted + secs(took));
             let is_long = took > ABORTED_AFTER && family == Family::RestoreAborted;
@@ -110,10 +119,44 @@ pub(super) fn paint(family: Family, trial: &mut Trial, level: f64, z: f64, draws
                 trial.action(inject + ms(100 * time), "breaker", "open");
             }
         }
-        Family::Never if z > level => trial.action(inject + ms(100), "breaker", "restart"),
-        Family::Quiet | Family::StaysQuiet | Family::Never => {}
+        Family::Never | Family::KillSwitch | Family::Blind if z > level => {
+            trial.action(inject + ms(100), "breaker", "restart");
+        }
+        Family::Quiet | Family::StaysQuiet | Family::Never | Family::KillSwitch | Family::Blind => {
+        }
+        Family::Regression => trial.alert(effective + secs(run_time(-level, z)), "Burn"),
         Family::Telemetry => telemetry(trial, logistic(level - LOGIT_SPREAD * z), draws),
     }
+}
+
+/// The time of a trial in a run of this level, on the logarithmic scale.
+fn run_time(level: f64, z: f64) -> f64 {
+    /// The middle one, in seconds.
+    const MIDDLE: f64 = 0.3;
+    MIDDLE * (level + RUN_TRIAL_SPREAD * z).exp()
+}
+
+/// What earlier runs of so many trials measured, each with a level of its own.
+pub(super) fn history(trials: u32, draws: &mut Draws) -> History {
+    let run = |number: u32, draws: &mut Draws| {
+        let level = RUN_SPREAD * draws.normal();
+        let mut times: Vec<f64> = (0..trials).map(|_| run_time(level, draws.normal())).collect();
+        times.sort_by(f64::total_cmp);
+        let last = times.len() - 1;
+        let value = RunValue {
+            name: "time to detect".to_owned(),
+            unit: "s".to_owned(),
+            median: Some(f64::midpoint(times[last / 2], times[last.div_ceil(2)])),
+            trials,
+        };
+        EarlierRun {
+            run: RunId::new(format!("run-{number:02}")),
+            plan_sha256: String::new(),
+            values: [(ExpectationId::new(MEASURED), value)].into(),
+        }
+    };
+    let runs = (0..EARLIER_RUNS).map(|number| run(number, draws)).collect();
+    History { runs, ..History::default() }
 }
 
 /// The placebo trial that a fault trial is compared with: it drifts, and nothing else.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use harness_core::fault::{BlastRadius, Reversibility};
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RequestKind, SignalId, TrialIndex};
 use harness_core::plan::{
-    Arm, Arrivals, Assertion, Claim, Deadlines, Expectation, FORMAT, FaultPlan, Key, LoadPlan,
-    Phases, Plan, RadiusLimit, RequestPlan, SafetyPlan, ScenarioReference, Shape, SignalPlan,
-    SourcePlan, StatusRange, SteadyPlan, StopRule, SystemPlan, TimerMode, TrialMode, TrialPlan,
-    TrialsPlan, WitnessPlan,
+    Arm, Arrivals, Assertion, Claim, Deadlines, Expectation, FORMAT, FaultPlan, Holds, Key,
+    LoadPlan, Phases, Plan, RadiusLimit, RequestPlan, SafetyPlan, ScenarioReference, Shape,
+    SignalPlan, SourcePlan, StatusRange, SteadyPlan, StopRule, SystemPlan, TimerMode, TrialMode,
+    TrialPlan, TrialsPlan, WitnessPlan,
 };
 use harness_core::topology::Topology;
 use harness_core::units::{Duration, Rate, Ratio};
@@ -36,7 +36,7 @@ pub(super) struct Expected {
     pub(super) id: String,
     pub(super) arm: &'static str,
     pub(super) assertion: Assertion,
-    pub(super) share: Ratio,
+    pub(super) holds: Holds,
 }
 
 /// How many trials of each arm, and when to stop.
@@ -57,7 +57,7 @@ pub(super) fn plan(size: Size, expected: Vec<Expected>) -> Plan {
         id: ExpectationId::new(one.id),
         arms: vec![ArmName::new(one.arm)],
         assertion: one.assertion,
-        claim: Claim { in_at_least: one.share, confidence: Ratio::from_percent(95) },
+        claim: Claim { holds: one.holds, confidence: Ratio::from_percent(95) },
     };
     let arm = |name, faults| Arm { name: ArmName::new(name), faults };
     Plan {
@@ -87,6 +87,7 @@ pub(super) fn plan(size: Size, expected: Vec<Expected>) -> Plan {
         trials: TrialsPlan {
             mode: TrialMode::Inferred,
             stop: size.stop,
+            count_min: 1,
             planned: (0..2 * size.trials).map(trial).collect(),
             spare: Vec::new(),
             invalid_at_most: Ratio::from_percent(20),

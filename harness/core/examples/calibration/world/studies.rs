@@ -9,8 +9,6 @@ use stats::sequential::{Design, Futility, Spending};
 use super::family::Family;
 use super::study::{CLAIMED, Expectation, Study};
 
-/// Clean trials that just support the claim.
-const CLEAN: u32 = 14;
 /// The alternative at which power is promised, and how good the others are in a joint study.
 const GOOD: f64 = 0.95;
 const OTHERS: f64 = 0.97;
@@ -81,7 +79,7 @@ fn boundary(sizes: Sizes) -> Vec<Study> {
         sizes.designs().map(|design| {
             let expected = match family {
                 // One violation is a fail by declaration, not by chance.
-                Family::Never => Expectation::PassWrong,
+                never if never.is_never() => Expectation::PassWrong,
                 _ => Expectation::BothWrong,
             };
             Study { expected, ..one(family, CLAIMED, design) }
@@ -119,25 +117,29 @@ fn power(sizes: Sizes) -> Vec<Study> {
     let of = |family: Family| {
         let exact = match family {
             // It passes when there was no violation at all.
-            Family::Never => [GOOD.powf(f64::from(sizes.fixed)), GOOD.powf(f64::from(clean))],
+            never if never.is_never() => {
+                [GOOD.powf(f64::from(sizes.fixed)), GOOD.powf(f64::from(clean))]
+            }
             _ => [fixed(GOOD).p_pass, sequential],
         };
         let mut studies = vec![Study {
             expected: Expectation::Power(1.0),
-            ..one(family, 1.0, (CLEAN, StopRule::Fixed))
+            ..one(family, 1.0, (family.clean_trials(), StopRule::Fixed))
         }];
         studies.extend(sizes.designs().into_iter().zip(exact).map(|(design, exact)| {
             let expected = if family.is_sharp() {
                 Expectation::Power(exact)
             } else {
-                Expectation::PowerAtLeast(exact - family.power_loss_max())
+                Expectation::PowerAtLeast((exact - family.power_loss_max()).max(0.0))
             };
             Study { expected, ..one(family, GOOD, design) }
         }));
         studies
     };
-    // Aborted trials are ambiguous, and too many of them settle nothing: no fail is promised there.
-    let judged = Family::ALL.into_iter().filter(|family| *family != Family::RestoreAborted);
+    // Aborted trials are ambiguous, and too many of them settle nothing: no fail is promised there,
+    // nor where runs are compared.
+    let promised = |family: &Family| !matches!(family, Family::RestoreAborted | Family::Regression);
+    let judged = Family::ALL.into_iter().filter(promised);
     let found_out = judged.map(|family| {
         let least = fixed(BAD).p_fail - if family.is_sharp() { 0.0 } else { 0.2 };
         Study { expected: Expectation::FailAtLeast(least), ..one(family, BAD, sizes.designs()[0]) }

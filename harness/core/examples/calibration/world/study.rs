@@ -3,18 +3,19 @@
 use harness_core::event::InvalidReason;
 use harness_core::evidence::Evidence;
 use harness_core::exit::EndOfRun;
+use harness_core::history::History;
 use harness_core::judge::{StopDecision, judge, may_stop};
 use harness_core::load::WINDOW;
-use harness_core::plan::{Plan, StopRule};
+use harness_core::plan::{Holds, Plan, StopRule};
 use harness_core::time::WallTime;
 use harness_core::units::Ratio;
 use harness_core::verdict::Outcome;
 use stats::calibrate::wrong_verdicts_max;
 use stats::decision::Levels;
 
-use super::family::Family;
-use super::paint::{Draws, paint, paint_placebo};
-use super::plan::{Expected, PLACEBO_ARM, Size, plan};
+use super::family::{Family, MEASURED, RUN_SPREAD, measured};
+use super::paint::{Draws, history, paint, paint_placebo};
+use super::plan::{Expected, FAULT_ARM, PLACEBO_ARM, Size, plan};
 use super::trial::Trial;
 
 /// The share that every expectation claims, in percent and as a number.
@@ -114,10 +115,23 @@ impl Study {
             id: format!("expectation{place}"),
             arm: family.arm(),
             assertion: family.assertion(),
-            share: Ratio::from_percent(CLAIMED_PERCENT),
+            holds: family.holds(),
         };
         let size = Size { trials: self.trials, stop: self.stop };
-        plan(size, self.truths.iter().enumerate().map(expected).collect())
+        let mut all: Vec<Expected> = self.truths.iter().enumerate().map(expected).collect();
+        if self.compares_runs() {
+            all.push(Expected {
+                id: MEASURED.to_owned(),
+                arm: FAULT_ARM,
+                assertion: measured(),
+                holds: Holds::InAtLeast(Ratio::from_percent(CLAIMED_PERCENT)),
+            });
+        }
+        plan(size, all)
+    }
+
+    fn compares_runs(&self) -> bool {
+        self.truths.iter().any(|(family, _)| *family == Family::Regression)
     }
 
     /// Trial by trial, until the judge says stop or the planned number is reached. Where samples
@@ -128,11 +142,18 @@ impl Study {
             started: WallTime(0),
             end: Some(EndOfRun::Completed),
             leftovers: Vec::new(),
+            history: History::default(),
             trials: Vec::new(),
         };
+        // What all trials of this run share, where runs are compared.
+        let mut own = 0.0;
+        if self.compares_runs() {
+            evidence.history = history(self.trials, draws);
+            own = RUN_SPREAD * draws.normal();
+        }
         let looks = self.looks();
         for number in 0..self.trials {
-            self.add_trial(&mut evidence, number, laws, draws);
+            self.add_trial(&mut evidence, number, (laws, own), draws);
             if looks && may_stop(plan, &evidence) != StopDecision::GoOn {
                 break;
             }
@@ -140,7 +161,13 @@ impl Study {
         evidence
     }
 
-    fn add_trial(&self, evidence: &mut Evidence, number: u32, laws: &[Law], draws: &mut Draws) {
+    fn add_trial(
+        &self,
+        evidence: &mut Evidence,
+        number: u32,
+        (laws, run): (&[Law], f64),
+        draws: &mut Draws,
+    ) {
         let within_window = WINDOW.as_std().mul_f64(draws.uniform()).into();
         let is_placebo = laws.iter().any(|law| law.family.arm() == PLACEBO_ARM);
         let mut trial = Trial::new(2 * number, is_placebo, within_window);
@@ -148,7 +175,7 @@ impl Study {
         for law in laws {
             let own = draws.normal();
             let z = self.shared.sqrt() * common + (1.0 - self.shared).sqrt() * own;
-            paint(law.family, &mut trial, law.level(number), z, draws);
+            paint(law.family, &mut trial, law.level(number) - run, z, draws);
         }
         let is_excluded = draws.chance(self.invalid);
         let is_ambiguous = !is_excluded && draws.chance(self.invalid);
