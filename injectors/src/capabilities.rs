@@ -14,6 +14,7 @@ use harness_core::fault::Capability;
 use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
+use crate::descriptors::{SoftLimit, set_soft_limit, soft_limit};
 use crate::process::{boot_id, identity};
 
 /// A program that has not ended after so many looks is killed and counts as missing.
@@ -34,7 +35,7 @@ struct Probe {
 }
 
 /// In the order of their names.
-const PROBES: [Probe; 14] = [
+const PROBES: [Probe; 15] = [
     probe("cgroup-freezer", freezer, "needs root and a writable cgroup hierarchy"),
     probe("docker", docker, "start dockerd, and be allowed to use its socket"),
     probe("loopback", loopback, ""),
@@ -43,6 +44,7 @@ const PROBES: [Probe; 14] = [
     probe("nftables", nftables, "needs root and the package nftables"),
     probe("pidfd", pidfd, "needs Linux 5.3 or newer"),
     probe("podman", podman, "run `podman system service`, and be allowed to use its socket"),
+    probe("prlimit", prlimit, "be the user whose processes they are, or root"),
     probe("proc", proc, "mount /proc"),
     probe("tc-netem", netem, "needs root, the package iproute2, and a kernel with sch_netem"),
     probe("tc-tbf", tbf, "needs root, the package iproute2, and a kernel with sch_tbf"),
@@ -120,6 +122,26 @@ fn pidfd() -> Result<String, String> {
     let own: Pid = getpid();
     pidfd_open(own, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     Ok("pidfd_open of this process".to_owned())
+}
+
+/// Lowers and raises the soft limit of a child.
+fn prlimit() -> Result<String, String> {
+    let mut child = Command::new("sleep")
+        .arg("10")
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("sleep: {error}"))?;
+    let tried = || -> Result<(), String> {
+        let process = identity(child.id()).ok_or("the child is gone")?;
+        let before = soft_limit(&process)?.ok_or("the child is gone")?;
+        set_soft_limit(&process, SoftLimit::At(16))?;
+        set_soft_limit(&process, before)
+    };
+    let tried = tried();
+    // It is our own child; killing what has just ended is no error.
+    child.kill().unwrap_or_default();
+    child.wait().map(|_| ()).unwrap_or_default();
+    tried.map(|()| "prlimit of a child".to_owned())
 }
 
 fn timerfd() -> Result<String, String> {

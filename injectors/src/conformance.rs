@@ -36,10 +36,24 @@ pub trait World: Send + Sync {
     fn fresh(&self) -> (Arc<dyn DynInjector>, Arc<dyn Witness>);
     /// A specification under test.
     fn spec(&self) -> Value;
+    /// Whether an injection that was cut off may take effect later.
+    fn late(&self) -> Late {
+        Late::Possible
+    }
     /// How long a witness may take to agree.
     fn patience(&self) -> Duration {
         Duration::from_secs(10)
     }
+}
+
+/// Whether an injection that was cut off may take effect later, and so after its own revert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// A request is on its way to another process: an injection after its own revert is refused.
+    Possible,
+    /// It is nothing but system calls of the calling thread: what was cut off is not under way,
+    /// and nobody remembers the revert.
+    Never,
 }
 
 /// A law that does not hold.
@@ -287,7 +301,9 @@ impl Trial<'_> {
         let (injector, _) = self.world.fresh();
         let cx = self.cx(topology, STEP);
         let late = injector.inject(&cx, &record.spec, &record.undo).await;
-        if injector.reversibility() == Reversibility::Reversible && late.is_ok() {
+        let must_refuse = injector.reversibility() == Reversibility::Reversible
+            && self.world.late() == Late::Possible;
+        if must_refuse && late.is_ok() {
             return Err(Broken {
                 law: "an injection after its own revert is refused",
                 found: "it was accepted".to_owned(),

@@ -4,6 +4,8 @@
 
 mod capabilities;
 pub mod conformance;
+pub mod descriptors;
+mod hash;
 pub mod http;
 pub mod lab;
 pub mod process;
@@ -11,9 +13,7 @@ pub mod proxy;
 
 pub use capabilities::{capabilities, capabilities_of};
 
-use std::sync::Arc;
-
-use harness_core::fault::{FaultEntry, Registry, Requirement};
+use harness_core::fault::{Registry, Requirement};
 
 /// The userspace proxy stands on loopback sockets.
 pub const LOOPBACK: Requirement = Requirement("loopback");
@@ -23,35 +23,14 @@ pub const UNIX_SOCKETS: Requirement = Requirement("unix-sockets");
 pub const TIMERFD: Requirement = Requirement("timerfd");
 /// Processes are signalled so that a recycled number is never hit.
 pub const PIDFD: Requirement = Requirement("pidfd");
+/// Limits of other processes are changed.
+pub const PRLIMIT: Requirement = Requirement("prlimit");
 /// Processes are told apart by their start time.
 pub const PROC: Requirement = Requirement("proc");
 
 /// Every kind of fault on every kind of system, with its witness and what it needs.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.register(
-        lab::LAB,
-        FaultEntry {
-            injector: Arc::new(proxy::DependencyOutage),
-            witness: Arc::new(proxy::OutageWitness),
-            requires: vec![LOOPBACK, PROC, UNIX_SOCKETS],
-        },
-    );
-    registry.register(
-        lab::LAB,
-        FaultEntry {
-            injector: Arc::new(proxy::Latency),
-            witness: Arc::new(proxy::LatencyWitness),
-            requires: vec![LOOPBACK, PROC, TIMERFD, UNIX_SOCKETS],
-        },
-    );
-    registry.register(
-        lab::LAB,
-        FaultEntry {
-            injector: Arc::new(lab::PodKill),
-            witness: Arc::new(lab::PodWitness),
-            requires: vec![LOOPBACK, PIDFD, PROC],
-        },
-    );
+    lab::register(&mut registry);
     registry
 }

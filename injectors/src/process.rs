@@ -26,12 +26,12 @@ pub enum Presence {
     Gone,
 }
 
-/// What came of a kill.
+/// What came of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Killed {
-    /// The signal was delivered to that very process.
+pub enum Signalled {
+    /// It was delivered to that very process.
     Sent,
-    /// It was gone already; nobody was signalled.
+    /// The process was gone already; nobody was signalled.
     WasGone,
 }
 
@@ -56,23 +56,35 @@ pub fn presence(identity: &ProcessIdentity) -> Presence {
     if alive { Presence::Alive } else { Presence::Gone }
 }
 
-/// Kills that very process. The start time is compared *after* the descriptor was opened: from
+/// Whether that very process is stopped, as by SIGSTOP; `None` when it is gone.
+pub fn is_stopped(identity: &ProcessIdentity) -> Option<bool> {
+    let found = stat(identity.pid)?;
+    let same = identity.boot_id == boot_id() && found.start_ticks == identity.start_ticks;
+    (same && !is_dead(found.state)).then_some(found.state == 'T')
+}
+
+/// Kills that very process.
+pub fn kill(identity: &ProcessIdentity) -> Result<Signalled, Errno> {
+    signal(identity, Signal::KILL)
+}
+
+/// Signals that very process. The start time is compared *after* the descriptor was opened: from
 /// then on the descriptor means one process, however often its number is used again.
-pub fn kill(identity: &ProcessIdentity) -> Result<Killed, Errno> {
+pub fn signal(identity: &ProcessIdentity, signal: Signal) -> Result<Signalled, Errno> {
     let Some(pid) = i32::try_from(identity.pid).ok().and_then(Pid::from_raw) else {
-        return Ok(Killed::WasGone);
+        return Ok(Signalled::WasGone);
     };
     let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => descriptor,
-        Err(Errno::SRCH) => return Ok(Killed::WasGone),
+        Err(Errno::SRCH) => return Ok(Signalled::WasGone),
         Err(error) => return Err(error),
     };
     if presence(identity) == Presence::Gone {
-        return Ok(Killed::WasGone);
+        return Ok(Signalled::WasGone);
     }
-    match pidfd_send_signal(&descriptor, Signal::KILL) {
-        Ok(()) => Ok(Killed::Sent),
-        Err(Errno::SRCH) => Ok(Killed::WasGone),
+    match pidfd_send_signal(&descriptor, signal) {
+        Ok(()) => Ok(Signalled::Sent),
+        Err(Errno::SRCH) => Ok(Signalled::WasGone),
         Err(error) => Err(error),
     }
 }
@@ -132,14 +144,14 @@ mod tests {
         let mut child = sleeper();
         let own = identity(child.id()).unwrap();
         assert_eq!(presence(&own), Presence::Alive);
-        assert_eq!(kill(&own), Ok(Killed::Sent));
+        assert_eq!(kill(&own), Ok(Signalled::Sent));
         // The status is not collected yet; wait for the zombie by its state.
         while presence(&own) == Presence::Alive {
             std::thread::yield_now();
         }
-        assert_eq!(kill(&own), Ok(Killed::WasGone));
+        assert_eq!(kill(&own), Ok(Signalled::WasGone));
         child.wait().unwrap();
-        assert_eq!(kill(&own), Ok(Killed::WasGone));
+        assert_eq!(kill(&own), Ok(Signalled::WasGone));
     }
 
     #[test]
@@ -150,10 +162,10 @@ mod tests {
         let other_boot = ProcessIdentity { boot_id: "elsewhere".to_owned(), ..real.clone() };
         for stranger in [earlier, other_boot] {
             assert_eq!(presence(&stranger), Presence::Gone);
-            assert_eq!(kill(&stranger), Ok(Killed::WasGone));
+            assert_eq!(kill(&stranger), Ok(Signalled::WasGone));
         }
         assert_eq!(presence(&real), Presence::Alive);
-        assert_eq!(kill(&real), Ok(Killed::Sent));
+        assert_eq!(kill(&real), Ok(Signalled::Sent));
         child.wait().unwrap();
     }
 

@@ -1,21 +1,33 @@
-//! Where HTTP/1.1 requests end, just well enough to answer each with a status. No I/O.
+//! Where HTTP/1.1 messages begin and end, just well enough to answer requests. No I/O.
 //!
-//! It reads the request line, `content-length`, `transfer-encoding: chunked` and `connection`;
-//! everything else of a request is skipped. It validates nothing: what it cannot follow ends the
-//! connection with 400.
+//! It reads the first line, `content-length`, `transfer-encoding: chunked` and `connection`;
+//! everything else of a message is skipped. It validates nothing: what it cannot follow is lost.
 
 /// A longer head is not followed.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// A longer line of a chunked body (its size, or a trailer) is not followed.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 
-/// Follows the requests of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Requests {
+/// Follows the messages of one direction of a connection.
+#[derive(Debug)]
+pub(super) struct Messages {
+    kind: Kind,
     state: State,
     /// The bytes of an unfinished head or line.
     pending: Vec<u8>,
+    first_line: String,
     last: Persistence,
+}
+
+/// What is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Requests.
+    Requests,
+    /// The answer to one request after the other.
+    Answers,
+    /// An answer that has no body, whatever its head says.
+    AnswersToHead,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +43,11 @@ enum State {
     Chunk(u64),
     /// Trailers, up to an empty line.
     Trailers,
+    /// The body of an answer that ends with its connection.
+    UntilClose,
 }
 
-/// What becomes of the connection after a request.
+/// What becomes of the connection after a message.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Persistence {
     /// Another request may follow.
@@ -46,10 +60,15 @@ pub(super) enum Persistence {
 /// What a piece of input led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// All of it was used and the request is not whole.
+    /// All of it was used and the message is not whole.
     More,
-    /// A request ended after so many bytes of the piece.
-    Request {
+    /// A head ended; its body, if only an empty one, follows.
+    Head {
+        /// How many bytes of the piece belong to it.
+        used: usize,
+    },
+    /// A message ended after so many bytes of the piece.
+    End {
         /// How many bytes of the piece belong to it.
         used: usize,
         /// What follows.
@@ -59,16 +78,43 @@ pub(super) enum Step {
     Lost,
 }
 
-impl Requests {
-    /// Whether no request has begun that is not ended.
+impl Messages {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            state: State::default(),
+            pending: Vec::new(),
+            first_line: String::new(),
+            last: Persistence::default(),
+        }
+    }
+
+    /// The first line of the last head.
+    pub(super) fn first_line(&self) -> &str {
+        &self.first_line
+    }
+
+    /// The beginning of a head that is not whole.
+    pub(super) fn begun(&self) -> &[u8] {
+        if self.state == State::Head { &self.pending } else { &[] }
+    }
+
+    /// Whether no message has begun that is not ended.
     pub(super) fn is_between(&self) -> bool {
         self.state == State::Head && self.pending.is_empty()
     }
 
-    /// Takes the next piece up to the end of one request.
+    /// Takes the next piece up to the end of one head or message. An empty one may end a message.
     pub(super) fn feed(&mut self, piece: &[u8]) -> Step {
         let mut used = 0;
-        while used < piece.len() {
+        loop {
+            if self.state == State::Body(0) {
+                self.state = State::Head;
+                return Step::End { used, then: self.last };
+            }
+            if used == piece.len() {
+                return Step::More;
+            }
             let rest = &piece[used..];
             match self.state {
                 State::Head => {
@@ -76,8 +122,8 @@ impl Requests {
                         return Step::Lost;
                     };
                     used += length;
-                    if self.pending.ends_with(b"\r\n\r\n") && !self.end_head() {
-                        return Step::Lost;
+                    if self.pending.ends_with(b"\r\n\r\n") {
+                        return if self.end_head() { Step::Head { used } } else { Step::Lost };
                     }
                 }
                 State::Body(left) | State::Chunk(left) => {
@@ -89,6 +135,7 @@ impl Requests {
                         _ => State::Body(left - here),
                     };
                 }
+                State::UntilClose => used = piece.len(),
                 State::ChunkSize | State::Trailers => {
                     let Some(length) = self.take_until(rest, b"\r\n", LINE_BYTES_MAX) else {
                         return Step::Lost;
@@ -99,12 +146,7 @@ impl Requests {
                     }
                 }
             }
-            if self.state == State::Body(0) {
-                self.state = State::Head;
-                return Step::Request { used, then: self.last };
-            }
         }
-        Step::More
     }
 
     /// Adds to the pending bytes up to and including `end`; `None` when they become too many.
@@ -129,37 +171,52 @@ impl Requests {
         // Empty lines before a request are allowed (RFC 9112, 2.2).
         let Ok(text) = std::str::from_utf8(&head) else { return false };
         let mut lines = text.trim_start_matches("\r\n").split("\r\n");
-        let first = lines.next().unwrap_or_default();
-        let mut words = first.split(' ');
-        let (Some(_), Some(_), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return false;
+        lines.next().unwrap_or_default().clone_into(&mut self.first_line);
+        let mut words = self.first_line.split(' ');
+        let version = match self.kind {
+            Kind::Requests => words.nth(2).filter(|_| words.next().is_none()),
+            Kind::Answers | Kind::AnswersToHead => words.next(),
         };
         self.last = match version {
-            "HTTP/1.1" => Persistence::Keep,
-            "HTTP/1.0" => Persistence::Close,
+            Some("HTTP/1.1") => Persistence::Keep,
+            Some("HTTP/1.0") => Persistence::Close,
             _ => return false,
         };
-        let mut body = State::Body(0);
+        let (mut body, mut framed) = (State::Body(0), false);
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") && body == State::Body(0) {
                 let Ok(length) = value.parse() else { return false };
-                body = State::Body(length);
+                (body, framed) = (State::Body(length), true);
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
                 if !value.to_ascii_lowercase().ends_with("chunked") {
                     return false;
                 }
-                body = State::ChunkSize;
+                (body, framed) = (State::ChunkSize, true);
             } else if name.eq_ignore_ascii_case("connection")
                 && value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close"))
             {
                 self.last = Persistence::Close;
             }
         }
-        self.state = body;
+        self.state = match self.kind {
+            Kind::Requests => body,
+            Kind::Answers | Kind::AnswersToHead => match (self.status(), framed) {
+                // An interim answer: the real one follows.
+                (100..=199, _) => State::Head,
+                (204 | 304, _) => State::Body(0),
+                _ if self.kind == Kind::AnswersToHead => State::Body(0),
+                (_, true) => body,
+                (_, false) => State::UntilClose,
+            },
+        };
         true
+    }
+
+    /// The status of the last answer's head; 0 where there is none.
+    pub(super) fn status(&self) -> u16 {
+        let word = self.first_line.split(' ').nth(1);
+        word.and_then(|word| word.parse().ok()).unwrap_or_default()
     }
 
     /// Reads the line with a chunk's size, or a trailer.
@@ -215,14 +272,15 @@ mod tests {
 
     /// How many requests end, and what follows the last, when fed in pieces of a size.
     fn count(text: &str, piece_bytes: usize) -> Option<(usize, Persistence, bool)> {
-        let mut requests = Requests::default();
+        let mut requests = Messages::new(Kind::Requests);
         let (mut ended, mut last) = (0, Persistence::Keep);
         for mut piece in text.as_bytes().chunks(piece_bytes) {
             loop {
                 match requests.feed(piece) {
                     Step::More => break,
                     Step::Lost => return None,
-                    Step::Request { used, then } => {
+                    Step::Head { used } => piece = &piece[used..],
+                    Step::End { used, then } => {
                         (ended, last) = (ended + 1, then);
                         piece = &piece[used..];
                     }
@@ -266,5 +324,39 @@ mod tests {
         let text = String::from_utf8(response(503, Persistence::Close)).unwrap();
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         assert!(text.contains("connection: close\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn answers_end_by_their_framing_status_and_request() {
+        let plain = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        let interim = format!("HTTP/1.1 100 Continue\r\n\r\n{plain}");
+        let none = "HTTP/1.1 204 No Content\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+        let endless = "HTTP/1.1 200 OK\r\n\r\nno end";
+        for (kind, text, expected) in [
+            (Kind::Answers, plain, true),
+            (Kind::Answers, chunked, true),
+            (Kind::Answers, interim.as_str(), true),
+            (Kind::Answers, none, true),
+            (Kind::Answers, head, false),
+            (Kind::AnswersToHead, head, true),
+            (Kind::Answers, endless, false),
+        ] {
+            let mut answers = Messages::new(kind);
+            let (mut piece, mut ended) = (text.as_bytes(), false);
+            loop {
+                match answers.feed(piece) {
+                    Step::More => break,
+                    Step::Head { used } => piece = &piece[used..],
+                    Step::End { used, .. } => {
+                        (piece, ended) = (&piece[used..], true);
+                    }
+                    Step::Lost => panic!("{text}"),
+                }
+            }
+            assert!(piece.is_empty() || !ended, "{text}");
+            assert_eq!(ended, expected, "{kind:?} {text}");
+        }
     }
 }

@@ -101,14 +101,19 @@ impl Control {
         }
     }
 
-    /// Ends faults whose lease is over, for ever.
+    /// Ends faults whose lease is over, and turns those that come and go, for ever.
     pub(super) async fn watch_leases(&self) {
         loop {
             let now = boot_nanos();
-            let (expired, first) = {
+            // Nothing else runs on this thread until the orders are given, so none of them comes
+            // after the removal of its fault.
+            let (expired, turned, first) = {
                 let mut table = self.table();
-                (table.expire(now), table.first_deadline())
+                (table.expire(now), table.pulse(now), table.first_deadline())
             };
+            for (edge, effect) in turned {
+                self.order(&edge, effect.as_ref());
+            }
             for (name, edge) in expired {
                 self.order(&edge, None);
                 self.log.line(&format!("{name} on {edge} expired: its lease was not renewed"));
@@ -166,7 +171,7 @@ impl Control {
         let put = self.table().put(name, request, boot_nanos());
         match put {
             Ok(Put::New) => {
-                self.order(&request.edge, Some(request.effect));
+                self.order(&request.edge, Some(&request.effect));
                 self.log.line(&format!("{name} on {}: {}", request.edge, request.effect));
             }
             Ok(Put::Same) => {}
@@ -216,9 +221,9 @@ impl Control {
         self.on(edge).any(|route| route.standing.borrow().effect.is_some())
     }
 
-    fn order(&self, edge: &EdgeName, effect: Option<ProxyEffect>) {
+    fn order(&self, edge: &EdgeName, effect: Option<&ProxyEffect>) {
         for route in self.on(edge) {
-            route.order(effect);
+            route.order(effect.cloned());
         }
     }
 

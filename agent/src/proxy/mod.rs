@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod control;
 mod direction;
+mod effects;
 mod log;
 mod pipe;
 mod process;

@@ -16,11 +16,15 @@ use injectors::proxy::wire::ProxyEffect;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::answer::{Persistence, Requests, Step, response};
+use super::answer::{Kind, Messages, Persistence, Step, response};
 use super::clock::monotonic_nanos;
 use super::direction::{Direction, Pace, Towards};
 use super::standing::Counters;
 use super::timer::{Alarm, Timer};
+
+mod special;
+
+use special::Special;
 
 /// A callee that does not take the connection within this time counts as refusing.
 const DIAL_NANOS_MAX: u64 = 10_000_000_000;
@@ -56,7 +60,10 @@ pub(super) struct Relay {
     /// Bytes of a request went on and nothing came back since.
     awaiting_answer: bool,
     /// The proxy answers this connection itself, with this status.
-    answering: Option<(Requests, u16)>,
+    answering: Option<(Messages, u16)>,
+    /// Under an effect that needs more than a pace.
+    special: Special,
+    timer: Arc<Timer>,
     counters: Arc<Counters>,
     /// For the limit of the dial.
     alarm: Alarm,
@@ -78,25 +85,42 @@ impl Relay {
             to_caller: direction(Towards::Caller),
             awaiting_answer: false,
             answering: None,
+            special: Special::None,
+            timer: Arc::clone(timer),
             counters: Arc::clone(counters),
             alarm: Alarm::new(timer),
         }
     }
 
     /// Goes on as far as it can under this order.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, effect: Option<ProxyEffect>) -> Poll<End> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, effect: Option<&ProxyEffect>) -> Poll<End> {
         let carried = match effect {
-            None => self.poll_carry(cx, Pace::Through),
-            Some(ProxyEffect::Latency { delay, jitter }) => {
-                let nanos = |duration: harness_core::units::Duration| duration.micros() * 1000;
-                self.poll_carry(cx, Pace::Delayed { delay: nanos(delay), jitter: nanos(jitter) })
-            }
-            Some(ProxyEffect::Status(status)) => self.poll_status(cx, status),
             Some(ProxyEffect::Blackhole) => Poll::Pending,
             Some(ProxyEffect::Refuse | ProxyEffect::Reset) => return Poll::Ready(End::Reset),
+            None | Some(_) => self.poll_under(cx, effect),
         };
         // An error on one side reaches the other as a reset, as without a proxy.
         carried.map(|result| if result.is_ok() { End::Done } else { End::Reset })
+    }
+
+    fn poll_under(
+        &mut self,
+        cx: &mut Context<'_>,
+        effect: Option<&ProxyEffect>,
+    ) -> Poll<io::Result<()>> {
+        if !self.special.carries_out(effect) {
+            ready!(self.poll_leave(cx))?;
+        }
+        match effect {
+            None => self.poll_carry(cx, Pace::Through),
+            Some(ProxyEffect::Latency { delay, jitter }) => {
+                let nanos = |duration: harness_core::units::Duration| duration.micros() * 1000;
+                self.poll_carry(cx, Pace::Delayed { delay: nanos(*delay), jitter: nanos(*jitter) })
+            }
+            Some(ProxyEffect::Status(status)) => self.poll_status(cx, *status),
+            Some(ProxyEffect::Http(http)) => self.poll_http_under(cx, http),
+            Some(effect) => self.poll_shaped_under(cx, effect),
+        }
     }
 
     /// Closes both sockets.
@@ -110,16 +134,8 @@ impl Relay {
     }
 
     fn poll_carry(&mut self, cx: &mut Context<'_>, pace: Pace) -> Poll<io::Result<()>> {
-        if let Some((requests, status)) = &self.answering {
-            // What was begun under the fault ends as it began.
-            let status = *status;
-            if !requests.is_between() {
-                ready!(self.poll_answer(cx, status, Until::EndOfRequest))?;
-                if self.to_caller.is_ended() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-            self.answering = None;
+        if ready!(self.poll_finish_answering(cx))? == Ended::Yes {
+            return Poll::Ready(Ok(()));
         }
         if ready!(self.poll_dial(cx))? == Dialed::Not {
             return Poll::Pending;
@@ -144,6 +160,21 @@ impl Relay {
         Poll::Pending
     }
 
+    /// What was begun under a fault that answers everything ends as it began.
+    fn poll_finish_answering(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ended>> {
+        if let Some((requests, status)) = &self.answering {
+            let status = *status;
+            if !requests.is_between() {
+                ready!(self.poll_answer(cx, status, Until::EndOfRequest))?;
+                if self.to_caller.is_ended() {
+                    return Poll::Ready(Ok(Ended::Yes));
+                }
+            }
+            self.answering = None;
+        }
+        Poll::Ready(Ok(Ended::No))
+    }
+
     fn poll_status(&mut self, cx: &mut Context<'_>, status: u16) -> Poll<io::Result<()>> {
         if self.answering.is_none() {
             let in_flight = self.awaiting_answer || !self.to_callee.is_empty();
@@ -155,7 +186,7 @@ impl Relay {
                     return Poll::Pending;
                 }
             }
-            self.answering = Some((Requests::default(), status));
+            self.answering = Some((Messages::new(Kind::Requests), status));
         }
         self.poll_answer(cx, status, Until::EndOfConnection)
     }
@@ -190,10 +221,14 @@ impl Relay {
     fn answer(&mut self, mut piece: &[u8], status: u16, until: Until) {
         let (requests, now) = self.answering.as_mut().expect("only called while answering");
         *now = status;
-        while !piece.is_empty() {
+        loop {
             let (used, text, then) = match requests.feed(piece) {
                 Step::More => return,
-                Step::Request { used, then } => (used, response(status, then), then),
+                Step::Head { used } => {
+                    piece = &piece[used..];
+                    continue;
+                }
+                Step::End { used, then } => (used, response(status, then), then),
                 Step::Lost => (piece.len(), response(400, Persistence::Close), Persistence::Close),
             };
             piece = &piece[used..];
@@ -274,6 +309,13 @@ enum Until {
 enum Dialed {
     Yes,
     Not,
+}
+
+/// Whether a connection has said its last word to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Yes,
+    No,
 }
 
 /// Makes the kernel send a reset instead of an end when the socket is closed.

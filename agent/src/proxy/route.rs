@@ -55,13 +55,13 @@ impl Route {
     /// Serves until the control side is gone.
     pub(super) async fn serve(mut self, shared: Shared) {
         loop {
-            let standing = *self.data.standing.borrow_and_update();
-            if let Err(error) = self.carry_out(standing) {
-                self.applied(standing, Some(error.to_string()));
+            let standing = self.data.standing.borrow_and_update().clone();
+            if let Err(error) = self.carry_out(&standing) {
+                self.applied(&standing, Some(error.to_string()));
                 tokio::time::sleep(RETRY_PAUSE).await;
                 continue;
             }
-            self.applied(standing, None);
+            self.applied(&standing, None);
             let gone = match &self.listener {
                 Some(listener) => accept(&mut self.data, listener, &shared).await,
                 None => self.data.standing.changed().await.is_err(),
@@ -72,7 +72,7 @@ impl Route {
         }
     }
 
-    fn carry_out(&mut self, standing: Standing) -> io::Result<()> {
+    fn carry_out(&mut self, standing: &Standing) -> io::Result<()> {
         let refuse = standing.effect == Some(ProxyEffect::Refuse);
         if refuse {
             self.listener = None;
@@ -83,7 +83,7 @@ impl Route {
         Ok(())
     }
 
-    fn applied(&self, standing: Standing, pending: Option<String>) {
+    fn applied(&self, standing: &Standing, pending: Option<String>) {
         let next = Applied { number: standing.number, pending };
         self.data.applied.send_if_modified(|applied| {
             let changed = *applied != next;
@@ -165,12 +165,12 @@ impl Drop for Open {
 /// Carries one connection under the orders as they come.
 async fn carry(mut relay: Relay, mut standing: watch::Receiver<Standing>) {
     let end = loop {
-        let effect = standing.borrow_and_update().effect;
+        let effect = standing.borrow_and_update().effect.clone();
         tokio::select! {
             // First the order, so that no byte passes under an old one.
             biased;
             changed = standing.changed() => if changed.is_err() { break End::Reset },
-            end = poll_fn(|cx| relay.poll(cx, effect)) => break end,
+            end = poll_fn(|cx| relay.poll(cx, effect.as_ref())) => break end,
         }
     };
     relay.end(end);

@@ -10,7 +10,7 @@ use injectors::proxy::wire::{ProxyEffect, RouteReport};
 use tokio::sync::watch;
 
 /// The order that stands for a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Counts the orders of this route; the answer names it.
     pub(super) number: u64,
@@ -120,7 +120,7 @@ impl RouteControl {
             listen: self.listen.to_string(),
             upstream: self.upstream.to_string(),
             listening: counters.listening.load(Ordering::Relaxed),
-            effect: self.standing.borrow().effect,
+            effect: self.standing.borrow().effect.clone(),
             connections: count(&counters.connections),
             open: count(&counters.open),
             bytes_to_callee: count(&counters.bytes_to_callee),

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use harness_core::ids::EdgeName;
 use harness_core::units::Duration;
 use injectors::proxy::wire::{
-    FaultReport, FaultRequest, FaultState, LEASE_MAX, NAME_BYTES_MAX, ProxyEffect,
+    FaultReport, FaultRequest, FaultState, HttpEffect, LEASE_MAX, NAME_BYTES_MAX, PULSE_PART_MIN,
+    ProxyEffect, Pulse,
 };
 
+/// No delay and no part of a pulse is longer.
+const LONGEST: Duration = Duration::from_secs(600);
 /// So many names that ended are remembered; older ones are forgotten.
 const ENDED_MAX: usize = 1024;
 
@@ -16,8 +19,45 @@ const ENDED_MAX: usize = 1024;
 pub(super) struct Fault {
     pub(super) edge: EdgeName,
     pub(super) effect: ProxyEffect,
+    pulse: Option<Pulsing>,
     /// In nanoseconds of the boot clock.
     deadline: u64,
+}
+
+/// How far a fault is that comes and goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pulsing {
+    pulse: Pulse,
+    began: u64,
+    phase: Phase,
+    /// The end of the phase, in nanoseconds of the boot clock.
+    until: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    On,
+    Off,
+}
+
+impl Pulsing {
+    fn new(pulse: Pulse, now: u64) -> Self {
+        let until = now + nanos(pulse.on);
+        Self { pulse, began: now, phase: Phase::On, until }
+    }
+
+    /// Goes to the phase of this instant. The cycle keeps its beat, however late this is called.
+    fn go_on(&mut self, now: u64) {
+        let (on, off) = (nanos(self.pulse.on), nanos(self.pulse.off));
+        let into = now.saturating_sub(self.began) % (on + off);
+        let start = now - into;
+        (self.phase, self.until) =
+            if into < on { (Phase::On, start + on) } else { (Phase::Off, start + on + off) };
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.micros() * 1000
 }
 
 /// A name that is used up.
@@ -68,9 +108,11 @@ impl Table {
         now: u64,
     ) -> Result<Put, TableError> {
         let deadline = deadline(request.lease_ms, now)?;
-        check(name, request.effect)?;
+        check(name, request)?;
         if let Some(fault) = self.in_force.get_mut(name) {
-            if fault.edge != request.edge || fault.effect != request.effect {
+            let pulse = fault.pulse.as_ref().map(|pulsing| pulsing.pulse);
+            let same = fault.edge == request.edge && fault.effect == request.effect;
+            if !same || pulse != request.pulse {
                 return Err(TableError::Conflict(format!(
                     "`{name}` is already in force on {} with {}",
                     fault.edge, fault.effect
@@ -92,7 +134,9 @@ impl Table {
                 request.edge
             )));
         }
-        let fault = Fault { edge: request.edge.clone(), effect: request.effect, deadline };
+        let pulse = request.pulse.map(|pulse| Pulsing::new(pulse, now));
+        let (edge, effect) = (request.edge.clone(), request.effect.clone());
+        let fault = Fault { edge, effect, pulse, deadline };
         self.in_force.insert(name.to_owned(), fault);
         Ok(Put::New)
     }
@@ -147,9 +191,28 @@ impl Table {
         expired
     }
 
-    /// The end of the lease that ends first.
+    /// Begins or ends what comes and goes and is due, and says what then stands on each edge.
+    pub(super) fn pulse(&mut self, now: u64) -> Vec<(EdgeName, Option<ProxyEffect>)> {
+        let mut turned = Vec::new();
+        for fault in self.in_force.values_mut() {
+            let Some(pulsing) = fault.pulse.as_mut().filter(|it| it.until <= now) else { continue };
+            let before = pulsing.phase;
+            pulsing.go_on(now);
+            if pulsing.phase != before {
+                let effect = (pulsing.phase == Phase::On).then(|| fault.effect.clone());
+                turned.push((fault.edge.clone(), effect));
+            }
+        }
+        turned
+    }
+
+    /// When a lease ends next, or a fault comes or goes.
     pub(super) fn first_deadline(&self) -> Option<u64> {
-        self.in_force.values().map(|fault| fault.deadline).min()
+        let first = |fault: &Fault| match &fault.pulse {
+            None => fault.deadline,
+            Some(pulsing) => fault.deadline.min(pulsing.until),
+        };
+        self.in_force.values().map(first).min()
     }
 
     /// Those in force, then the last ones that ended.
@@ -157,7 +220,8 @@ impl Table {
         let report = |name: &str, fault: &Fault, state, left| FaultReport {
             name: name.to_owned(),
             edge: fault.edge.clone(),
-            effect: fault.effect,
+            effect: fault.effect.clone(),
+            pulse: fault.pulse.as_ref().map(|pulsing| pulsing.pulse),
             state,
             lease_left_ms: left,
         };
@@ -188,19 +252,48 @@ fn deadline(lease_ms: u64, now: u64) -> Result<u64, TableError> {
     Ok(now + lease_ms * 1_000_000)
 }
 
-fn check(name: &str, effect: ProxyEffect) -> Result<(), TableError> {
+fn check(name: &str, request: &FaultRequest) -> Result<(), TableError> {
+    let wrong = |why: String| Err(TableError::Wrong(why));
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        return Err(TableError::Wrong(format!("a name has 1 to {NAME_BYTES_MAX} bytes")));
+        return wrong(format!("a name has 1 to {NAME_BYTES_MAX} bytes"));
     }
-    let longest = Duration::from_secs(600);
-    match effect {
-        ProxyEffect::Status(status) if !(400..=599).contains(&status) => {
-            Err(TableError::Wrong(format!("{status} is not an error status (400 to 599)")))
+    let parts = request.pulse.map_or([PULSE_PART_MIN; 2], |pulse| [pulse.on, pulse.off]);
+    if parts.iter().any(|part| !(PULSE_PART_MIN..=LONGEST).contains(part)) {
+        return wrong(format!("a part of a pulse lasts {PULSE_PART_MIN} to {LONGEST}"));
+    }
+    let error = 400..=599;
+    match &request.effect {
+        ProxyEffect::Status(status) | ProxyEffect::Http(HttpEffect { status, .. })
+            if !error.contains(status) =>
+        {
+            wrong(format!("{status} is not an error status (400 to 599)"))
         }
-        ProxyEffect::Latency { delay, jitter } if delay > longest || jitter > delay => Err(
-            TableError::Wrong(format!("a delay is at most {longest}, its jitter at most itself")),
-        ),
-        _ => Ok(()),
+        ProxyEffect::Latency { delay, jitter } if *delay > LONGEST || jitter > delay => {
+            wrong(format!("a delay is at most {LONGEST}, its jitter at most itself"))
+        }
+        ProxyEffect::Http(HttpEffect { delay: wait, .. })
+        | ProxyEffect::Stall { pause: wait, .. }
+            if *wait > LONGEST =>
+        {
+            wrong(format!("a delay is at most {LONGEST}"))
+        }
+        ProxyEffect::Bandwidth { bytes_per_second: 0 } => {
+            wrong("nothing at all is a blackhole".to_owned())
+        }
+        ProxyEffect::Corrupt { every_bytes: 0 } => {
+            wrong("a distance of bytes is at least 1".to_owned())
+        }
+        ProxyEffect::Refuse
+        | ProxyEffect::Reset
+        | ProxyEffect::Blackhole
+        | ProxyEffect::Status(_)
+        | ProxyEffect::Latency { .. }
+        | ProxyEffect::HalfOpen
+        | ProxyEffect::Bandwidth { .. }
+        | ProxyEffect::Stall { .. }
+        | ProxyEffect::Truncate { .. }
+        | ProxyEffect::Corrupt { .. }
+        | ProxyEffect::Http(_) => Ok(()),
     }
 }
 
@@ -211,26 +304,26 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn request(edge: &str, effect: ProxyEffect) -> FaultRequest {
-        FaultRequest { edge: edge.into(), effect, lease_ms: 1000 }
+        FaultRequest { edge: edge.into(), effect, pulse: None, lease_ms: 1000 }
     }
 
     #[test]
     fn a_name_is_used_once_and_an_edge_by_one() {
         let mut table = Table::default();
         let (refuse, reset) = (ProxyEffect::Refuse, ProxyEffect::Reset);
-        assert_eq!(table.put("one", &request("a->b", refuse), 0), Ok(Put::New));
-        assert_eq!(table.put("one", &request("a->b", refuse), 5), Ok(Put::Same));
+        assert_eq!(table.put("one", &request("a->b", refuse.clone()), 0), Ok(Put::New));
+        assert_eq!(table.put("one", &request("a->b", refuse.clone()), 5), Ok(Put::Same));
         for (name, edge, effect) in
-            [("one", "a->b", reset), ("one", "x->y", refuse), ("two", "a->b", reset)]
+            [("one", "a->b", &reset), ("one", "x->y", &refuse), ("two", "a->b", &reset)]
         {
-            let refused = table.put(name, &request(edge, effect), 5);
+            let refused = table.put(name, &request(edge, effect.clone()), 5);
             assert!(matches!(refused, Err(TableError::Conflict(_))), "{refused:?}");
         }
         assert_eq!(table.remove("one"), (FaultState::InForce, Some("a->b".into())));
         assert_eq!(table.remove("one"), (FaultState::Absent, Some("a->b".into())));
-        let late = table.put("one", &request("a->b", refuse), 6);
+        let late = table.put("one", &request("a->b", refuse.clone()), 6);
         assert!(matches!(late, Err(TableError::Conflict(_))), "{late:?}");
-        assert_eq!(table.put("two", &request("a->b", reset), 6), Ok(Put::New));
+        assert_eq!(table.put("two", &request("a->b", reset.clone()), 6), Ok(Put::New));
     }
 
     #[test]
@@ -271,6 +364,8 @@ mod tests {
             ("a", ProxyEffect::Status(99), 1000),
             ("a", latency(10, 11), 1000),
             ("a", latency(600_001, 0), 1000),
+            ("a", ProxyEffect::Bandwidth { bytes_per_second: 0 }, 1000),
+            ("a", ProxyEffect::Corrupt { every_bytes: 0 }, 1000),
             ("a", ProxyEffect::Refuse, 0),
             ("a", ProxyEffect::Refuse, LEASE_MAX.millis() + 1),
             ("", ProxyEffect::Refuse, 1000),
@@ -278,7 +373,7 @@ mod tests {
         ] {
             let request = FaultRequest { lease_ms, ..request("a->b", effect) };
             let refused = table.put(name, &request, 0);
-            assert!(matches!(refused, Err(TableError::Wrong(_))), "{effect} {lease_ms}");
+            assert!(matches!(refused, Err(TableError::Wrong(_))), "{request:?}");
         }
         assert!(table.report(0).is_empty());
     }
@@ -290,5 +385,30 @@ mod tests {
             table.remove(&number.to_string());
         }
         assert_eq!(table.ended.len(), ENDED_MAX);
+    }
+
+    #[test]
+    fn what_comes_and_goes_keeps_its_beat_and_ends_with_its_lease() {
+        const MS: u64 = 1_000_000;
+        let mut table = Table::default();
+        let pulse = Some(Pulse { on: Duration::from_millis(300), off: Duration::from_millis(200) });
+        let flapping = FaultRequest { pulse, ..request("a->b", ProxyEffect::Refuse) };
+        assert_eq!(table.put("one", &flapping, 0), Ok(Put::New));
+        assert_eq!(table.put("one", &flapping, 0), Ok(Put::Same));
+        assert!(table.put("one", &request("a->b", ProxyEffect::Refuse), 0).is_err());
+        assert_eq!(table.first_deadline(), Some(300 * MS));
+        assert!(table.pulse(299 * MS).is_empty());
+        assert_eq!(table.pulse(301 * MS), [("a->b".into(), None)]);
+        assert_eq!(table.first_deadline(), Some(500 * MS));
+        assert_eq!(table.pulse(510 * MS), [("a->b".into(), Some(ProxyEffect::Refuse))]);
+        assert_eq!(table.first_deadline(), Some(800 * MS));
+        // A whole cycle late: the same phase, and nothing to do.
+        assert!(table.pulse(1010 * MS).is_empty());
+        assert_eq!(table.first_deadline(), Some(SECOND), "its lease");
+        table.expire(SECOND);
+        assert!(table.pulse(2 * SECOND).is_empty());
+        let short = Some(Pulse { on: Duration::from_millis(1), off: Duration::from_millis(200) });
+        let short = FaultRequest { pulse: short, ..request("a->b", ProxyEffect::Refuse) };
+        assert!(matches!(table.put("two", &short, 0), Err(TableError::Wrong(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! The conformance suite on `pod-kill`, against a small supervisor with real processes.
+//! The conformance suite on faults of processes, against a small supervisor with real processes.
 //!
 //! A pod is a proxy process in front of a healthy callee: it answers while it lives, and it can be
 //! killed. The supervisor speaks the lab's interface as far as the injector uses it.
@@ -14,8 +14,8 @@ use harness_core::system::BoxFuture;
 use harness_core::time::Clock;
 use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
 use harness_core::units::Duration;
-use injectors::conformance::{World, check};
-use injectors::process::identity;
+use injectors::conformance::{Late, World, check};
+use injectors::process::{identity, is_stopped};
 use serde_json::{Value, json};
 
 use crate::world::{Callee, Proxy, TestClock};
@@ -28,6 +28,7 @@ struct Pod {
 }
 
 struct PodWorld {
+    kind: &'static str,
     pods: Arc<Mutex<Vec<Pod>>>,
     supervisor: SocketAddr,
     _callee: Callee,
@@ -35,7 +36,7 @@ struct PodWorld {
 }
 
 impl PodWorld {
-    fn new(spec: Value) -> Self {
+    fn new(kind: &'static str, spec: Value) -> Self {
         let callee = Callee::start();
         let start = |_| Pod { proxy: Proxy::start(&[callee.address]), generation: 0 };
         let pods: Arc<Mutex<Vec<Pod>>> = Arc::new(Mutex::new((0..SLOTS).map(start).collect()));
@@ -48,7 +49,7 @@ impl PodWorld {
                 serve(stream.unwrap(), &pods);
             }
         });
-        Self { pods, supervisor, _callee: callee, spec }
+        Self { kind, pods, supervisor, _callee: callee, spec }
     }
 
     fn live(&self) -> Topology {
@@ -125,22 +126,23 @@ impl World for PodWorld {
 
     fn fresh(&self) -> (Arc<dyn DynInjector>, Arc<dyn Witness>) {
         let registry = injectors::registry();
-        let entry = registry.entry("pod-kill", "lab").unwrap();
+        let entry = registry.entry(self.kind, "lab").unwrap();
         (Arc::clone(&entry.injector), Arc::clone(&entry.witness))
     }
 
     fn spec(&self) -> Value {
         self.spec.clone()
     }
+
+    fn late(&self) -> Late {
+        Late::Never
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pod_kill_conforms() {
-    for spec in [
-        json!({"service": "checkout"}),
-        json!({"service": "checkout", "count": 2, "which": "first"}),
-    ] {
-        let world = PodWorld::new(spec.clone());
+/// Three instances; some of them are attacked, again and again.
+async fn conforms(kind: &'static str, specs: &[Value]) {
+    for spec in specs {
+        let world = PodWorld::new(kind, spec.clone());
         if let Err(broken) = check(&world, "conformance").await {
             panic!("{spec}: {broken}");
         }
@@ -148,8 +150,53 @@ async fn pod_kill_conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pod_kill_conforms() {
+    let two = json!({"service": "checkout", "count": 2, "which": "first"});
+    conforms("pod-kill", &[json!({"service": "checkout"}), two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_pause_conforms() {
+    let two = json!({"service": "checkout", "count": 2, "which": "first"});
+    conforms("process-pause", &[json!({"service": "checkout"}), two]).await;
+}
+
+/// Whoever has stopped a process wants it stopped: it is no target, and not set going again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_somebody_else_has_stopped_is_left_alone() {
+    let all = json!({"service": "checkout", "count": SLOTS});
+    let world = PodWorld::new("process-pause", all);
+    let (run, fault, topology) = (RunId::new("other"), FaultId::from("pause"), world.live());
+    let cx = Cx {
+        run: &run,
+        trial: TrialIndex(0),
+        fault: &fault,
+        topology: &topology,
+        lease: Duration::from_secs(60),
+        deadline: Duration::from_secs(5),
+        clock: &TestClock,
+    };
+    world.pods.lock().unwrap()[1].proxy.pause();
+    let process = topology.services[0].instances[1].process.clone().unwrap();
+    while is_stopped(&process) != Some(true) {
+        tokio::task::yield_now().await;
+    }
+    let (injector, _) = world.fresh();
+    let refused = injector.arm(&cx, &world.spec()).await;
+    assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
+    assert_eq!(is_stopped(&process), Some(true));
+    world.pods.lock().unwrap()[1].proxy.resume();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fd_limit_conforms() {
+    let all = json!({"service": "checkout", "count": 3, "room": 4});
+    conforms("fd-limit", &[json!({"service": "checkout"}), all]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lab_that_is_gone_owes_no_pods_and_a_silent_supervisor_does() {
-    let world = PodWorld::new(json!({"service": "checkout"}));
+    let world = PodWorld::new("pod-kill", json!({"service": "checkout"}));
     let (run, fault) = (RunId::new("gone"), FaultId::from("kill"));
     let mut topology = world.live();
     // Some process that can end, in the supervisor's place.

@@ -97,6 +97,39 @@ async fn latency_conforms() {
     conforms("latency", json!({"edge": EDGE, "delay": "80ms", "jitter": "20ms"}), 2).await;
 }
 
+#[tokio::test]
+async fn faults_of_streams_conform() {
+    conforms("half-open", json!({"edge": EDGE}), 2).await;
+    conforms("truncate", json!({"edge": EDGE}), 2).await;
+    conforms("truncate", json!({"edge": EDGE, "afterBytes": 1000}), 1).await;
+    conforms("corrupt", json!({"edge": EDGE, "everyBytes": 100}), 2).await;
+}
+
+#[tokio::test]
+async fn faults_of_pace_conform() {
+    conforms("bandwidth", json!({"edge": EDGE, "kibPerSecond": 64}), 2).await;
+    conforms("stall", json!({"edge": EDGE, "share": "30%", "pause": "150ms"}), 2).await;
+}
+
+#[tokio::test]
+async fn faults_of_requests_conform() {
+    let some = json!({"edge": EDGE, "share": "30%", "status": 500});
+    conforms("http-error", some, 2).await;
+    let posts = json!({"edge": EDGE, "method": "POST", "path": "/charge"});
+    conforms("http-error", posts, 1).await;
+    conforms("http-latency", json!({"edge": EDGE, "delay": "150ms", "share": "40%"}), 1).await;
+}
+
+#[tokio::test]
+async fn faults_that_come_and_go_conform() {
+    let refuse = json!({"edge": EDGE, "mode": "refuse", "down": "200ms", "up": "150ms"});
+    conforms("flapping", refuse, 2).await;
+    let silent = json!({"edge": EDGE, "mode": "blackhole", "down": "600ms", "up": "200ms"});
+    conforms("flapping", silent, 1).await;
+    let brown_out = json!({"edge": EDGE, "delay": "150ms", "on": "400ms", "off": "200ms"});
+    conforms("brown-out", brown_out, 2).await;
+}
+
 /// A fault whose proxy is killed is put back with it; the record alone must say so, and a proxy
 /// that lives but does not answer must not be taken for a dead one.
 #[tokio::test]

@@ -6,6 +6,7 @@ mod conformance_pods;
 mod conformance_proxy;
 mod proxy_control;
 mod proxy_edges;
+mod proxy_effects;
 mod proxy_streams;
 mod watchdog;
 mod world;

@@ -163,7 +163,7 @@ impl Proxy {
     }
 
     pub(crate) async fn put(&self, name: &str, effect: ProxyEffect, lease_ms: u64) -> Answer {
-        let request = FaultRequest { edge: EDGE.into(), effect, lease_ms };
+        let request = FaultRequest { edge: EDGE.into(), effect, pulse: None, lease_ms };
         let body = serde_json::to_value(request).unwrap();
         self.control(Method::PUT, &format!("/v1/faults/{name}"), Some(body)).await.unwrap()
     }

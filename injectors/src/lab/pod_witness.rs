@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use super::pod_kill::PodKillDebt;
 use crate::process::{Presence, presence};
-use crate::proxy::{Question, Seen, look};
+use crate::proxy::{Question, Seen, look, read};
 
-const PATH: &str = "/healthz";
 /// An instance that does not answer within this time is not there.
 const SILENCE: Duration = Duration::from_millis(400);
 
@@ -81,15 +80,10 @@ fn names(debt: &PodKillDebt) -> String {
 
 async fn answering<'a>(addresses: &'a [String], cx: &Cx<'_>) -> Vec<&'a String> {
     let silence = SILENCE.min(cx.deadline.divided_by(2));
-    let question = Question { path: PATH, requests: 1, silence };
+    let question = Question::once(silence);
     let seen = join_all(addresses.iter().map(|address| look(address, question, cx.clock))).await;
     let answered = |seen: &Seen| matches!(seen, Seen::Answered { status: 200, .. });
     addresses.iter().zip(seen).filter(|(_, seen)| answered(seen)).map(|(one, _)| one).collect()
-}
-
-fn read<T: serde::de::DeserializeOwned>(what: &str, value: &Value) -> Result<T, FaultError> {
-    T::deserialize(value)
-        .map_err(|error| FaultError::Unreadable { what: what.to_owned(), why: error.to_string() })
 }
 
 impl Witness for PodWitness {

@@ -7,7 +7,8 @@ use harness_core::units::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::client::{ProxyClient, Removal};
-use super::wire::{FaultRequest, FaultState, NAME_BYTES_MAX, ProxyEffect};
+use super::wire::{FaultRequest, FaultState, NAME_BYTES_MAX, ProxyEffect, Pulse};
+use crate::hash::hash;
 use crate::process::{Presence, presence};
 
 /// The name of the control under which a system tells its proxy's socket.
@@ -25,6 +26,21 @@ pub struct ProxyDebt {
     pub name: String,
     /// The edge.
     pub edge: EdgeName,
+}
+
+/// What the proxy is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// What it does.
+    pub effect: ProxyEffect,
+    /// Where that comes and goes.
+    pub pulse: Option<Pulse>,
+}
+
+impl From<ProxyEffect> for Order {
+    fn from(effect: ProxyEffect) -> Self {
+        Self { effect, pulse: None }
+    }
 }
 
 /// The blast radius of a fault on one edge.
@@ -106,35 +122,44 @@ fn name(text: &str) -> String {
 }
 
 impl ProxyDebt {
+    /// A number that differs from fault to fault, and is the same in every process.
+    pub(crate) fn seed(&self) -> u64 {
+        hash(&self.name)
+    }
+
     fn client(&self) -> ProxyClient {
         ProxyClient::new(&self.socket)
     }
 
     /// Puts the fault in force.
-    pub(crate) async fn inject(&self, cx: &Cx<'_>, effect: ProxyEffect) -> Result<(), FaultError> {
-        let request =
-            FaultRequest { edge: self.edge.clone(), effect, lease_ms: lease_ms(cx.lease) };
+    pub(crate) async fn inject(&self, cx: &Cx<'_>, order: Order) -> Result<(), FaultError> {
+        let Order { effect, pulse } = order;
+        let lease_ms = lease_ms(cx.lease);
+        let request = FaultRequest { edge: self.edge.clone(), effect, pulse, lease_ms };
         self.client().put(&self.name, &request, cx.deadline).await
     }
 
     /// Whether the proxy holds the fault, and every route of the edge carries it out.
-    pub(crate) async fn verify(
-        &self,
-        cx: &Cx<'_>,
-        effect: ProxyEffect,
-    ) -> Result<Effect, FaultError> {
+    pub(crate) async fn verify(&self, cx: &Cx<'_>, order: &Order) -> Result<Effect, FaultError> {
         let client = self.client();
         let held = client.faults(cx.deadline).await?.faults.iter().any(|fault| {
-            fault.name == self.name && fault.state == FaultState::InForce && fault.effect == effect
+            fault.name == self.name
+                && fault.state == FaultState::InForce
+                && fault.effect == order.effect
+                && fault.pulse == order.pulse
         });
         if !held {
             return Ok(Effect::Absent);
+        }
+        if order.pulse.is_some() {
+            // Whether it is in force at this very moment says nothing.
+            return Ok(Effect::InPlace);
         }
         let routes = client.routes(cx.deadline).await?;
         let carried_out = routes
             .iter()
             .filter(|route| route.edge == self.edge)
-            .all(|route| route.listening == (effect != ProxyEffect::Refuse));
+            .all(|route| route.listening == (order.effect != ProxyEffect::Refuse));
         Ok(if carried_out { Effect::InPlace } else { Effect::Absent })
     }
 

@@ -1,13 +1,15 @@
 //! `dependency-outage`: the callee of an edge is gone, cut off, silent or sick.
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
 use harness_core::ids::EdgeName;
-use harness_core::topology::Topology;
+use harness_core::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::debt::{self, ProxyDebt};
+use super::debt::Order;
+use super::edge_fault::EdgeSpec;
+use super::look::{Question, Seen};
 use super::wire::ProxyEffect;
+use super::witness::{SILENCE, Says, Slot, Symptom};
 
 /// The status that a sick callee answers with, unless the scenario says another.
 const STATUS: u16 = 503;
@@ -80,78 +82,75 @@ impl TryFrom<Written> for OutageSpec {
 }
 
 impl OutageSpec {
-    /// What the proxy does.
-    pub(crate) fn effect(&self) -> ProxyEffect {
-        match self.mode {
+    /// An outage with the defaults of its mode.
+    pub(super) fn of(edge: EdgeName, mode: OutageMode) -> Self {
+        let status = (mode == OutageMode::Status).then_some(STATUS);
+        Self { edge, mode, status }
+    }
+
+    /// One silence for opening, one for the answer.
+    pub(super) fn asked(deadline: Duration) -> Question<'static> {
+        Question::once(SILENCE.min(deadline.divided_by(2)))
+    }
+}
+
+impl EdgeSpec for OutageSpec {
+    const KIND: &'static str = "dependency-outage";
+    const SUMMARY: &'static str =
+        "the callee of an edge refuses, resets, falls silent or answers with an error";
+
+    fn edge(&self) -> &EdgeName {
+        &self.edge
+    }
+
+    fn order(&self, _seed: u64) -> Order {
+        let effect = match self.mode {
             OutageMode::Refuse => ProxyEffect::Refuse,
             OutageMode::Reset => ProxyEffect::Reset,
             OutageMode::Blackhole => ProxyEffect::Blackhole,
             OutageMode::Status => ProxyEffect::Status(self.status.unwrap_or(STATUS)),
-        }
+        };
+        effect.into()
     }
 }
 
-/// The injector.
-#[derive(Debug, Clone, Copy)]
-pub struct DependencyOutage;
+impl Symptom for OutageSpec {
+    const METHOD: &'static str = "HTTP request through the edge on a fresh connection";
 
-impl Injector for DependencyOutage {
-    const KIND: &'static str = "dependency-outage";
-    const SUMMARY: &'static str =
-        "the callee of an edge refuses, resets, falls silent or answers with an error";
-    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    type Spec = OutageSpec;
-    type Undo = ProxyDebt;
-
-    fn blast_radius(spec: &OutageSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        debt::radius(&spec.edge, topology)
+    fn question(&self, deadline: Duration) -> Question<'_> {
+        Self::asked(deadline)
     }
 
-    fn mechanism(_spec: &OutageSpec) -> String {
-        "proxy".to_owned()
-    }
-
-    async fn arm(&self, cx: &Cx<'_>, spec: &OutageSpec) -> Result<ProxyDebt, FaultError> {
-        debt::arm(cx, &spec.edge).await
-    }
-
-    async fn inject(
-        &self,
-        cx: &Cx<'_>,
-        spec: &OutageSpec,
-        undo: &ProxyDebt,
-    ) -> Result<Option<ProxyDebt>, FaultError> {
-        undo.inject(cx, spec.effect()).await.map(|()| None)
-    }
-
-    async fn verify(
-        &self,
-        cx: &Cx<'_>,
-        spec: &OutageSpec,
-        undo: &ProxyDebt,
-    ) -> Result<Effect, FaultError> {
-        undo.verify(cx, spec.effect()).await
-    }
-
-    async fn renew(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<(), FaultError> {
-        undo.renew(cx).await
-    }
-
-    async fn revert(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<Reverted, FaultError> {
-        undo.revert(cx).await
+    fn says(&self, question: Question<'_>, _slot: &Slot, seen: &Seen) -> (Says, String) {
+        let status = self.status.unwrap_or_default();
+        let says = match (self.mode, seen) {
+            (_, Seen::Answered { status: 200, .. }) => Says::NotInForce,
+            (OutageMode::Refuse, Seen::Refused) | (OutageMode::Reset, Seen::Reset) => Says::InForce,
+            // A look that was cut short cannot prove silence.
+            (OutageMode::Blackhole, Seen::Silent) if question.silence == SILENCE => Says::InForce,
+            (OutageMode::Status, Seen::Answered { status: seen, .. }) if *seen == status => {
+                Says::InForce
+            }
+            _ => Says::Nothing,
+        };
+        (says, seen.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use harness_core::fault::DynInjector as _;
+    use harness_core::fault::{DynInjector as _, FaultError};
+    use harness_core::topology::Topology;
     use serde_json::json;
 
     use super::*;
+    use crate::proxy::edge_fault::EdgeFault;
+
+    const OUTAGE: EdgeFault<OutageSpec> = EdgeFault::INJECTOR;
 
     #[test]
     fn defaults_are_written_out() {
-        let check = |spec| DependencyOutage.check(&spec).unwrap();
+        let check = |spec| OUTAGE.check(&spec).unwrap();
         assert_eq!(
             check(json!({"edge": "a->b", "mode": "refuse"})),
             json!({"edge": "a->b", "mode": "refuse"})
@@ -177,7 +176,7 @@ mod tests {
             (json!({"edge": "a->b", "mode": "reset", "colour": 1}), "unknown field", ""),
             (json!({"mode": "reset"}), "missing field", ""),
         ] {
-            let error = DependencyOutage.check(&spec).unwrap_err();
+            let error = OUTAGE.check(&spec).unwrap_err();
             assert!(error.message.contains(message), "{error:?}");
             assert!(error.hint.contains(hint), "{error:?}");
         }
@@ -198,11 +197,37 @@ mod tests {
         };
         let radius = |name: &str| {
             let spec = json!({"edge": name, "mode": "refuse"});
-            DependencyOutage.blast_radius(&spec, &topology)
+            OUTAGE.blast_radius(&spec, &topology)
         };
         assert_eq!(radius("a->b").unwrap().edges, ["a->b"]);
         assert!(matches!(radius("a->c"), Err(FaultError::Unavailable { .. })));
         let unknown = radius("b->a").unwrap_err().to_string();
         assert!(unknown.contains("a->b, a->c"), "{unknown}");
+    }
+
+    #[test]
+    fn each_mode_has_its_one_symptom() {
+        let says = |mode, seen: &Seen, deadline| {
+            let status = (mode == OutageMode::Status).then_some(503);
+            let spec = OutageSpec { edge: "a->b".into(), mode, status };
+            let slot = Slot::of(Duration::from_millis(1));
+            spec.says(spec.question(deadline), &slot, seen).0
+        };
+        let answered = |status| Seen::Answered { status, took: vec![Duration::from_millis(1)] };
+        let modes =
+            [OutageMode::Refuse, OutageMode::Reset, OutageMode::Blackhole, OutageMode::Status];
+        let symptoms = [Seen::Refused, Seen::Reset, Seen::Silent, answered(503)];
+        let long = Duration::from_secs(2);
+        for (row, mode) in modes.iter().enumerate() {
+            for (column, seen) in symptoms.iter().enumerate() {
+                let expected = if row == column { Says::InForce } else { Says::Nothing };
+                assert_eq!(says(*mode, seen, long), expected, "{mode:?}, {seen}");
+            }
+            assert_eq!(says(*mode, &answered(200), long), Says::NotInForce);
+            assert_eq!(says(*mode, &answered(500), long), Says::Nothing);
+            assert_eq!(says(*mode, &Seen::Odd("?".into()), long), Says::Nothing);
+        }
+        let short = Duration::from_millis(40);
+        assert_eq!(says(OutageMode::Blackhole, &Seen::Silent, short), Says::Nothing);
     }
 }

@@ -1,19 +1,22 @@
 //! `latency`: every round trip on an edge takes longer.
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
 use harness_core::ids::EdgeName;
-use harness_core::topology::Topology;
 use harness_core::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::debt::{self, ProxyDebt};
+use super::debt::Order;
+use super::edge_fault::EdgeSpec;
+use super::look::{Question, Seen};
 use super::wire::ProxyEffect;
+use super::witness::{Says, Slot, Symptom};
 
 /// A shorter delay cannot be told from noise.
 const DELAY_MIN: Duration = Duration::from_millis(1);
 /// A longer delay is an outage.
 const DELAY_MAX: Duration = Duration::from_secs(60);
+/// Requests per address in one look; fewer where the delay is long.
+const REQUESTS_PER_LOOK: u64 = 3;
 
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,65 +65,54 @@ impl TryFrom<Written> for LatencySpec {
     }
 }
 
-impl LatencySpec {
-    /// What the proxy does.
-    pub(crate) fn effect(&self) -> ProxyEffect {
-        ProxyEffect::Latency { delay: self.delay, jitter: self.jitter }
+impl EdgeSpec for LatencySpec {
+    const KIND: &'static str = "latency";
+    const SUMMARY: &'static str = "every round trip on an edge takes longer";
+
+    fn edge(&self) -> &EdgeName {
+        &self.edge
     }
 
-    /// No round trip is delayed by less.
-    pub(crate) fn least(&self) -> Duration {
-        self.delay.saturating_sub(self.jitter)
+    fn order(&self, _seed: u64) -> Order {
+        ProxyEffect::Latency { delay: self.delay, jitter: self.jitter }.into()
     }
 }
 
-/// The injector.
-#[derive(Debug, Clone, Copy)]
-pub struct Latency;
+/// A fault delays *every* round trip by at least `delay - jitter`. So the shortest of a few
+/// decides: it is late only if all are, and one quick round trip disproves the fault.
+impl Symptom for LatencySpec {
+    const METHOD: &'static str = "round-trip time through the edge on a fresh connection";
 
-impl Injector for Latency {
-    const KIND: &'static str = "latency";
-    const SUMMARY: &'static str = "every round trip on an edge takes longer";
-    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    type Spec = LatencySpec;
-    type Undo = ProxyDebt;
-
-    fn blast_radius(spec: &LatencySpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        debt::radius(&spec.edge, topology)
+    fn question(&self, deadline: Duration) -> Question<'_> {
+        // One share for opening the connection; each request has room for a delay and slack.
+        let longest = (self.delay + self.jitter).times(2).max(Duration::from_millis(20));
+        let fitting = (deadline.micros() / longest.micros()).saturating_sub(1);
+        let requests = u32::try_from(fitting.clamp(1, REQUESTS_PER_LOOK)).unwrap_or(1);
+        // A single request may take nearly all of the time: opening waits for no delay.
+        let silence = match requests {
+            1 => deadline.times(9).divided_by(10),
+            several => deadline.divided_by(u64::from(several) + 1),
+        };
+        Question { requests, ..Question::once(silence) }
     }
 
-    fn mechanism(_spec: &LatencySpec) -> String {
-        "proxy".to_owned()
-    }
-
-    async fn arm(&self, cx: &Cx<'_>, spec: &LatencySpec) -> Result<ProxyDebt, FaultError> {
-        debt::arm(cx, &spec.edge).await
-    }
-
-    async fn inject(
-        &self,
-        cx: &Cx<'_>,
-        spec: &LatencySpec,
-        undo: &ProxyDebt,
-    ) -> Result<Option<ProxyDebt>, FaultError> {
-        undo.inject(cx, spec.effect()).await.map(|()| None)
-    }
-
-    async fn verify(
-        &self,
-        cx: &Cx<'_>,
-        spec: &LatencySpec,
-        undo: &ProxyDebt,
-    ) -> Result<Effect, FaultError> {
-        undo.verify(cx, spec.effect()).await
-    }
-
-    async fn renew(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<(), FaultError> {
-        undo.renew(cx).await
-    }
-
-    async fn revert(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<Reverted, FaultError> {
-        undo.revert(cx).await
+    fn says(&self, _question: Question<'_>, slot: &Slot, seen: &Seen) -> (Says, String) {
+        let Seen::Answered { status: 200, took } = seen else {
+            return (Says::Nothing, seen.to_string());
+        };
+        let Some(shortest) = took.iter().min() else { return (Says::Nothing, seen.to_string()) };
+        let shift = shortest.saturating_sub(slot.round_trip);
+        // No round trip is delayed by less.
+        let least = self.delay.saturating_sub(self.jitter).micros();
+        let says = if shift.micros() * 10 >= least * 8 {
+            Says::InForce
+        } else if shift.micros() * 10 < least * 2 {
+            Says::NotInForce
+        } else {
+            Says::Nothing
+        };
+        let before = slot.round_trip;
+        (says, format!("round trip {shortest}, {shift} more than the {before} before"))
     }
 }
 
@@ -130,11 +122,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::proxy::edge_fault::EdgeFault;
+
+    const LATENCY: EdgeFault<LatencySpec> = EdgeFault::INJECTOR;
 
     #[test]
     fn defaults_are_written_out_and_nonsense_is_refused() {
         assert_eq!(
-            Latency.check(&json!({"edge": "a->b", "delay": "200ms"})).unwrap(),
+            LATENCY.check(&json!({"edge": "a->b", "delay": "200ms"})).unwrap(),
             json!({"edge": "a->b", "delay": "200ms", "jitter": "0s"})
         );
         for (delay, jitter, message) in [
@@ -144,8 +139,35 @@ mod tests {
             ("200", "0s", "no unit"),
         ] {
             let spec = json!({"edge": "a->b", "delay": delay, "jitter": jitter});
-            let error = Latency.check(&spec).unwrap_err();
+            let error = LATENCY.check(&spec).unwrap_err();
             assert!(error.message.contains(message) && !error.hint.is_empty(), "{error:?}");
         }
+    }
+
+    #[test]
+    fn the_shortest_round_trip_decides() {
+        let spec = LatencySpec {
+            edge: "a->b".into(),
+            delay: Duration::from_millis(100),
+            jitter: Duration::from_millis(20),
+        };
+        let slot = Slot::of(Duration::from_millis(5));
+        let question = spec.question(Duration::from_secs(2));
+        let says = |seen: &Seen| spec.says(question, &slot, seen).0;
+        // At least 80 ms are added: 64 prove it, below 16 there is none.
+        for (millis, expected) in [
+            (4, Says::NotInForce),
+            (20, Says::NotInForce),
+            (22, Says::Nothing),
+            (68, Says::Nothing),
+            (69, Says::InForce),
+            (500, Says::InForce),
+        ] {
+            let took = vec![Duration::from_millis(millis + 7), Duration::from_millis(millis)];
+            assert_eq!(says(&Seen::Answered { status: 200, took }), expected, "{millis} ms");
+        }
+        let took = vec![Duration::from_millis(500)];
+        assert_eq!(says(&Seen::Answered { status: 503, took }), Says::Nothing);
+        assert_eq!(says(&Seen::Silent), Says::Nothing);
     }
 }

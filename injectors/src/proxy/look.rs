@@ -18,8 +18,10 @@ pub enum Seen {
     Reset,
     /// It is open, the request is sent, and no byte comes.
     Silent,
-    /// It was closed without an answer.
+    /// It was closed without an answer, or in the middle of one.
     Closed,
+    /// An answer with bytes that are not ASCII; the healthy services of ours send none.
+    Garbled,
     /// An HTTP answer.
     Answered {
         /// Its status.
@@ -37,7 +39,8 @@ impl std::fmt::Display for Seen {
             Self::Refused => f.write_str("connection refused"),
             Self::Reset => f.write_str("connection reset"),
             Self::Silent => f.write_str("connected, but no byte came"),
-            Self::Closed => f.write_str("closed without an answer"),
+            Self::Closed => f.write_str("closed without a whole answer"),
+            Self::Garbled => f.write_str("an answer with bytes that nobody sent"),
             Self::Answered { status, took } => match took.iter().min() {
                 Some(took) => write!(f, "status {status} after {took}"),
                 None => write!(f, "status {status}"),
@@ -50,12 +53,35 @@ impl std::fmt::Display for Seen {
 /// What is asked, how often, and for how long an answer is awaited.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
+    /// `GET`.
+    pub method: &'a str,
     /// `/healthz`.
     pub path: &'a str,
     /// Requests, one after the other on one connection; at least 1.
     pub requests: u32,
     /// No byte within this time after a request is silence.
     pub silence: Duration,
+    /// So many bytes that mean nothing are sent with each request.
+    pub padding_bytes: usize,
+    /// What makes further requests needless.
+    pub until: Option<Telling>,
+}
+
+/// An answer that says all there is to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// One with this status.
+    Status(u16),
+    /// One that took at least so long.
+    Late(Duration),
+}
+
+impl Question<'_> {
+    /// One request for the health of a service.
+    pub fn once(silence: Duration) -> Question<'static> {
+        let (method, path) = ("GET", "/healthz");
+        Question { method, path, requests: 1, silence, padding_bytes: 0, until: None }
+    }
 }
 
 /// The longest head of an answer.
@@ -75,8 +101,7 @@ pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> S
     if let Err(error) = stream.set_nodelay(true) {
         return broken(&error);
     }
-    let request =
-        format!("GET {} HTTP/1.1\r\nhost: {address}\r\nuser-agent: gameday\r\n\r\n", question.path);
+    let request = text_of(address, question);
     let (mut status, mut took) = (0, Vec::new());
     for _ in 0..question.requests {
         let began = clock.now();
@@ -87,15 +112,37 @@ pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> S
             Err(_) => return Seen::Silent,
             Ok(Err(seen)) => return seen,
             Ok(Ok(answer)) => {
-                took.push(answer.first_byte.since(began));
+                let waited = answer.first_byte.since(began);
+                took.push(waited);
                 status = answer.status;
-                if answer.last {
+                let tells = match question.until {
+                    None => false,
+                    Some(Telling::Status(telling)) => status == telling,
+                    Some(Telling::Late(least)) => waited >= least,
+                };
+                if answer.last || tells {
                     break;
                 }
             }
         }
     }
     Seen::Answered { status, took }
+}
+
+fn text_of(address: &str, question: Question<'_>) -> String {
+    let Question { method, path, padding_bytes, .. } = question;
+    let mut text =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: gameday\r\n");
+    if padding_bytes > 0 {
+        text.push_str("x-padding: ");
+        text.push_str(&"x".repeat(padding_bytes));
+        text.push_str("\r\n");
+    }
+    if !matches!(method, "GET" | "HEAD") {
+        text.push_str("content-length: 0\r\n");
+    }
+    text.push_str("\r\n");
+    text
 }
 
 struct Answer {
@@ -108,7 +155,7 @@ struct Answer {
 async fn read_answer(stream: &mut TcpStream, clock: &dyn Clock) -> Result<Answer, Seen> {
     let (mut bytes, mut first_byte) = (Vec::new(), None);
     let head_bytes = loop {
-        let read = stream.read_buf(&mut bytes).await.map_err(|error| broken(&error))?;
+        let read = read_more(stream, &mut bytes).await?;
         first_byte.get_or_insert_with(|| clock.now());
         if read == 0 {
             return Err(Seen::Closed);
@@ -141,11 +188,17 @@ async fn read_answer(stream: &mut TcpStream, clock: &dyn Clock) -> Result<Answer
         return Ok(Answer { status, first_byte, last: true });
     };
     while bytes.len() < whole {
-        if stream.read_buf(&mut bytes).await.map_err(|error| broken(&error))? == 0 {
+        if read_more(stream, &mut bytes).await? == 0 {
             return Err(Seen::Closed);
         }
     }
     Ok(Answer { status, first_byte, last: closes })
+}
+
+async fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize, Seen> {
+    let before = bytes.len();
+    let read = stream.read_buf(bytes).await.map_err(|error| broken(&error))?;
+    if bytes[before..].is_ascii() { Ok(read) } else { Err(Seen::Garbled) }
 }
 
 fn broken(error: &io::Error) -> Seen {

@@ -14,7 +14,7 @@
 //! cannot bring back a fault that was put back meanwhile.
 
 use harness_core::ids::EdgeName;
-use harness_core::units::Duration;
+use harness_core::units::{Duration, Ratio};
 use serde::{Deserialize, Serialize};
 
 /// The format of the proxy's configuration and of its answers.
@@ -27,7 +27,7 @@ pub const LEASE_MAX: Duration = Duration::from_secs(3600);
 pub const NAME_BYTES_MAX: usize = 200;
 
 /// What the proxy does on an edge while a fault is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ProxyEffect {
     /// Nothing listens: new connections get ECONNREFUSED, existing ones are reset.
@@ -42,14 +42,77 @@ pub enum ProxyEffect {
     /// they go on to the callee.
     Status(u16),
     /// Every request is delayed on its way; the order of bytes is kept.
-    #[serde(rename_all = "camelCase")]
     Latency {
         /// Added to the round-trip time.
         delay: Duration,
         /// Uniformly at most this much more or less.
         jitter: Duration,
     },
+    /// Requests pass; answers are not taken from the callee. After the fault they flow.
+    HalfOpen,
+    /// Each direction of each connection carries no more.
+    Bandwidth {
+        /// On average, from the first byte on.
+        bytes_per_second: u64,
+    },
+    /// Some pieces of a request, and all behind them, wait: as after a lost packet.
+    Stall {
+        /// Of the pieces, each for itself.
+        share: Ratio,
+        /// How long they wait.
+        pause: Duration,
+        /// For the choice of the pieces.
+        seed: u64,
+    },
+    /// A connection is closed after so much of the answers.
+    Truncate {
+        /// Counted from the beginning of the fault, for each connection.
+        after_bytes: u64,
+    },
+    /// The highest bit of one byte in so many of the answers is flipped.
+    Corrupt {
+        /// The distance of two such bytes of one connection.
+        every_bytes: u64,
+    },
+    /// Some HTTP/1.1 requests are answered with an error or delayed; the others pass.
+    Http(HttpEffect),
 }
+
+/// What happens to single requests. The connection is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpEffect {
+    /// Only requests of this method; all where there is none.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Only requests whose path begins so; all where there is none.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// So many of them are answered with the status, and do not reach the callee.
+    pub errors: Ratio,
+    /// An error status.
+    pub status: u16,
+    /// So many of the others are delayed.
+    pub delayed: Ratio,
+    /// Before they are passed on.
+    pub delay: Duration,
+    /// For the choice of the requests.
+    pub seed: u64,
+}
+
+/// A fault that comes and goes: in force for a while, then not, again and again. It begins in
+/// force. The proxy's own clock counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pulse {
+    /// How long it is in force.
+    pub on: Duration,
+    /// How long it is not.
+    pub off: Duration,
+}
+
+/// A part of a pulse is at least so long.
+pub const PULSE_PART_MIN: Duration = Duration::from_millis(20);
 
 impl std::fmt::Display for ProxyEffect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +122,22 @@ impl std::fmt::Display for ProxyEffect {
             Self::Blackhole => f.write_str("blackhole"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Latency { delay, jitter } => write!(f, "latency {delay} ± {jitter}"),
+            Self::HalfOpen => f.write_str("half-open"),
+            Self::Bandwidth { bytes_per_second } => write!(f, "{bytes_per_second} bytes/s"),
+            Self::Stall { share, pause, .. } => write!(f, "{share} stall for {pause}"),
+            Self::Truncate { after_bytes } => write!(f, "cut after {after_bytes} bytes"),
+            Self::Corrupt { every_bytes } => write!(f, "one byte in {every_bytes} corrupt"),
+            Self::Http(http) => write!(f, "{http}"),
         }
+    }
+}
+
+impl std::fmt::Display for HttpEffect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { method, path, errors, status, delayed, delay, .. } = self;
+        let method = method.as_deref().unwrap_or("all methods");
+        write!(f, "{method} {}: ", path.as_deref().unwrap_or("/"))?;
+        write!(f, "{errors} get {status}, {delayed} wait {delay}")
     }
 }
 
@@ -71,6 +149,9 @@ pub struct FaultRequest {
     pub edge: EdgeName,
     /// What happens there.
     pub effect: ProxyEffect,
+    /// Where it comes and goes.
+    #[serde(default)]
+    pub pulse: Option<Pulse>,
     /// Not renewed within this time, in milliseconds, the fault ends by itself.
     pub lease_ms: u64,
 }
@@ -115,6 +196,9 @@ pub struct FaultReport {
     pub edge: EdgeName,
     /// What.
     pub effect: ProxyEffect,
+    /// Where it comes and goes.
+    #[serde(default)]
+    pub pulse: Option<Pulse>,
     /// In force, put back (`absent`) or expired.
     pub state: FaultState,
     /// How much of its lease is left, in milliseconds; 0 when it is not in force.

@@ -1,5 +1,8 @@
 //! Who is believed about faults on edges: requests through the edge on fresh connections.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use futures_util::future::join_all;
 use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
 use harness_core::system::BoxFuture;
@@ -9,18 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::debt::{ProxyDebt, addresses};
-use super::dependency_outage::{OutageMode, OutageSpec};
-use super::latency::LatencySpec;
+use super::edge_fault::EdgeSpec;
 use super::look::{Question, Seen, look};
 
-/// Every service of ours answers it.
-const PATH: &str = "/healthz";
 /// Without a byte in this time, a connection is silent.
-const SILENCE: Duration = Duration::from_millis(250);
+pub(crate) const SILENCE: Duration = Duration::from_millis(250);
+/// Between two looks at a fault that comes and goes.
+const CYCLE_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 /// Requests per address before the fault.
 const REQUESTS_BEFORE: u32 = 5;
-/// Requests per address in one look at a latency; fewer where the delay is long.
-const REQUESTS_PER_LOOK: u64 = 3;
 
 /// What a healthy look is like, kept in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,26 +32,40 @@ struct Healthy {
     slots: Vec<Slot>,
 }
 
+/// One address of the edge, as it was before the fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Slot {
-    address: String,
+pub struct Slot {
+    /// What the caller dials.
+    pub address: String,
     /// The shortest round trip that was seen.
-    round_trip: Duration,
+    pub round_trip: Duration,
+    /// The status of the answers.
+    #[serde(default = "healthy")]
+    pub status: u16,
 }
 
-async fn baseline(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
-    let debt: ProxyDebt = read("undo record", undo)?;
+fn healthy() -> u16 {
+    200
+}
+
+async fn baseline<S: Symptom>(
+    cx: &Cx<'_>,
+    spec: &Value,
+    undo: &Value,
+) -> Result<Value, FaultError> {
+    let (spec, debt): (S, ProxyDebt) = (read("specification", spec)?, read("undo record", undo)?);
     let silence = cx.deadline.divided_by(2 + u64::from(REQUESTS_BEFORE));
-    let question = Question { path: PATH, requests: REQUESTS_BEFORE, silence };
+    let asked = spec.question(cx.deadline);
+    let question = Question { requests: REQUESTS_BEFORE, silence, until: None, ..asked };
     let addresses = addresses(&debt.edge, cx.topology)?;
     let seen = ask(&addresses, question, cx).await;
     let mut slots = Vec::new();
     for (address, seen) in addresses.into_iter().zip(seen) {
         match seen {
-            Seen::Answered { status: 200, took } if !took.is_empty() => {
+            Seen::Answered { status, took } if spec.is_healthy(status) && !took.is_empty() => {
                 let round_trip = took.into_iter().min().unwrap_or_default();
-                slots.push(Slot { address, round_trip });
+                slots.push(Slot { address, round_trip, status });
             }
             other => {
                 return Err(FaultError::Failed {
@@ -61,7 +75,7 @@ async fn baseline(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
             }
         }
     }
-    let healthy = Healthy { path: PATH.to_owned(), slots };
+    let healthy = Healthy { path: asked.path.to_owned(), slots };
     Ok(serde_json::to_value(healthy).expect("plain data"))
 }
 
@@ -69,20 +83,24 @@ async fn ask(addresses: &[String], question: Question<'_>, cx: &Cx<'_>) -> Vec<S
     join_all(addresses.iter().map(|address| look(address, question, cx.clock))).await
 }
 
-fn read<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, FaultError> {
+pub(crate) fn read<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, FaultError> {
     T::deserialize(value)
         .map_err(|error| FaultError::Unreadable { what: what.to_owned(), why: error.to_string() })
 }
 
 /// What one address says about a fault.
-enum Says {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// Its symptom is there.
     InForce,
+    /// All is as before.
     NotInForce,
+    /// Neither can be said.
     Nothing,
 }
 
 /// All addresses must say the same; else nothing can be said.
-fn sum_up<'a>(said: impl Iterator<Item = (Says, &'a str, String)>) -> Sighting {
+pub(crate) fn sum_up<'a>(said: impl Iterator<Item = (Says, &'a str, String)>) -> Sighting {
     let (mut with, mut without, mut words) = (0, 0, Vec::new());
     for (says, address, seen) in said {
         match says {
@@ -102,121 +120,99 @@ fn sum_up<'a>(said: impl Iterator<Item = (Says, &'a str, String)>) -> Sighting {
     }
 }
 
-/// Looks whether the callee of an edge is out, as a caller would find it.
-#[derive(Debug, Clone, Copy)]
-pub struct OutageWitness;
+/// What a fault on an edge looks like to a caller.
+pub trait Symptom: EdgeSpec {
+    /// How the witness looks, in a few words.
+    const METHOD: &'static str;
 
-impl OutageWitness {
-    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
-        let spec: OutageSpec = read("specification", debt.spec)?;
-        let healthy: Healthy = read("baseline", debt.baseline)?;
-        // One silence for opening, one for the answer.
-        let silence = SILENCE.min(cx.deadline.divided_by(2));
-        let question = Question { path: &healthy.path, requests: 1, silence };
-        let addresses: Vec<String> =
-            healthy.slots.iter().map(|slot| slot.address.clone()).collect();
-        let seen = ask(&addresses, question, cx).await;
-        Ok(sum_up(addresses.iter().zip(seen).map(|(address, seen)| {
-            (says_outage(&spec, &seen, silence), address.as_str(), seen.to_string())
-        })))
+    /// What one look asks, at each address, within a deadline.
+    fn question(&self, deadline: Duration) -> Question<'_>;
+    /// What the answers at one address say, and the words for it.
+    fn says(&self, question: Question<'_>, slot: &Slot, seen: &Seen) -> (Says, String);
+    /// Whether an answer with this status is one of a healthy callee.
+    fn is_healthy(&self, status: u16) -> bool {
+        status == 200
+    }
+    /// A fault that comes and goes is looked for so long, again and again.
+    fn cycle(&self) -> Option<Duration> {
+        self.order(0).pulse.map(|pulse| pulse.on + pulse.off)
     }
 }
 
-fn says_outage(spec: &OutageSpec, seen: &Seen, silence: Duration) -> Says {
-    let status = spec.status.unwrap_or_default();
-    match (spec.mode, seen) {
-        (_, Seen::Answered { status: 200, .. }) => Says::NotInForce,
-        (OutageMode::Refuse, Seen::Refused) | (OutageMode::Reset, Seen::Reset) => Says::InForce,
-        (OutageMode::Blackhole, Seen::Silent) if silence == SILENCE => Says::InForce,
-        (OutageMode::Status, Seen::Answered { status: seen, .. }) if *seen == status => {
-            Says::InForce
-        }
-        _ => Says::Nothing,
-    }
-}
-
-impl Witness for OutageWitness {
-    fn method(&self) -> &'static str {
-        "HTTP request through the edge on a fresh connection"
-    }
-
-    fn baseline<'a>(
-        &'a self,
-        cx: &'a Cx<'a>,
-        _spec: &'a Value,
-        undo: &'a Value,
-    ) -> BoxFuture<'a, Result<Value, FaultError>> {
-        Box::pin(baseline(cx, undo))
-    }
-
-    fn look<'a>(&'a self, cx: &'a Cx<'a>, debt: Debt<'a>) -> BoxFuture<'a, Sighting> {
-        Box::pin(async move {
-            Self::see(cx, debt).await.unwrap_or_else(|error| Sighting::Unknown(error.to_string()))
-        })
-    }
-}
-
-/// Looks whether round trips on an edge take longer than before.
-///
-/// A fault delays *every* round trip by at least `delay - jitter`. So the shortest of a few
-/// decides: it is late only if all are, and one quick round trip disproves the fault.
-#[derive(Debug, Clone, Copy)]
-pub struct LatencyWitness;
-
-impl LatencyWitness {
-    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
-        let spec: LatencySpec = read("specification", debt.spec)?;
-        let healthy: Healthy = read("baseline", debt.baseline)?;
-        // One share for opening the connection; each request has room for a delay and slack.
-        let longest = (spec.delay + spec.jitter).times(2).max(Duration::from_millis(20));
-        let fitting = (cx.deadline.micros() / longest.micros()).saturating_sub(1);
-        let requests = u32::try_from(fitting.clamp(1, REQUESTS_PER_LOOK)).unwrap_or(1);
-        // A single request may take nearly all of the time: opening waits for no delay.
-        let silence = match requests {
-            1 => cx.deadline.times(9).divided_by(10),
-            several => cx.deadline.divided_by(u64::from(several) + 1),
-        };
-        let question = Question { path: &healthy.path, requests, silence };
-        let addresses: Vec<String> =
-            healthy.slots.iter().map(|slot| slot.address.clone()).collect();
-        let seen = ask(&addresses, question, cx).await;
-        Ok(sum_up(healthy.slots.iter().zip(seen).map(|(slot, seen)| {
-            let (says, words) = says_latency(&spec, slot, &seen);
-            (says, slot.address.as_str(), words)
-        })))
-    }
-}
-
-fn says_latency(spec: &LatencySpec, slot: &Slot, seen: &Seen) -> (Says, String) {
-    let Seen::Answered { status: 200, took } = seen else {
-        return (Says::Nothing, seen.to_string());
-    };
-    let Some(shortest) = took.iter().min() else { return (Says::Nothing, seen.to_string()) };
-    let shift = shortest.saturating_sub(slot.round_trip);
-    let least = spec.least().micros();
-    let says = if shift.micros() * 10 >= least * 8 {
+/// What round trips say about a fault that delays only some of them: one late one shows it, and
+/// only all of them being quick disproves it.
+pub(super) fn some_late(delay: Duration, question: Question<'_>, slot: &Slot, seen: &Seen) -> Says {
+    let Seen::Answered { status, took } = seen else { return Says::Nothing };
+    let shift = |took: &Duration| took.saturating_sub(slot.round_trip).micros() * 10;
+    let whole = usize::try_from(question.requests).unwrap_or(usize::MAX);
+    if *status != slot.status {
+        Says::Nothing
+    } else if took.iter().any(|took| shift(took) >= delay.micros() * 8) {
         Says::InForce
-    } else if shift.micros() * 10 < least * 2 {
+    } else if took.len() == whole && took.iter().all(|took| shift(took) < delay.micros() * 4) {
         Says::NotInForce
     } else {
         Says::Nothing
-    };
-    let words = format!("round trip {shortest}, {shift} more than the {} before", slot.round_trip);
-    (says, words)
+    }
 }
 
-impl Witness for LatencyWitness {
+/// Looks at the edge of a fault as its caller would.
+pub struct EdgeWitness<S>(PhantomData<fn() -> S>);
+
+impl<S: Symptom> EdgeWitness<S> {
+    /// The witness; it has no state of its own.
+    pub(crate) const WITNESS: Self = Self(PhantomData);
+
+    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
+        let spec: S = read("specification", debt.spec)?;
+        let healthy: Healthy = read("baseline", debt.baseline)?;
+        let question = spec.question(cx.deadline);
+        let addresses: Vec<String> =
+            healthy.slots.iter().map(|slot| slot.address.clone()).collect();
+        let look_once = async || {
+            let seen = ask(&addresses, question, cx).await;
+            sum_up(healthy.slots.iter().zip(seen).map(|(slot, seen)| {
+                let (says, words) = spec.says(question, slot, &seen);
+                (says, slot.address.as_str(), words)
+            }))
+        };
+        let Some(cycle) = spec.cycle() else { return Ok(look_once().await) };
+        // Gone is only what was not seen over a whole cycle; once is enough for the contrary.
+        let until = cx.clock.now() + cycle;
+        let mut unclear = None;
+        loop {
+            let sighting = look_once().await;
+            match &sighting {
+                Sighting::InForce(_) => return Ok(sighting),
+                Sighting::NotInForce(_) => {}
+                Sighting::Unknown(_) => unclear = Some(sighting.clone()),
+            }
+            if cx.clock.now() > until {
+                return Ok(unclear.unwrap_or(sighting));
+            }
+            tokio::time::sleep(CYCLE_LOOK).await;
+        }
+    }
+}
+
+impl<S: Symptom> fmt::Debug for EdgeWitness<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EdgeWitness({})", S::KIND)
+    }
+}
+
+impl<S: Symptom> Witness for EdgeWitness<S> {
     fn method(&self) -> &'static str {
-        "round-trip time through the edge on a fresh connection"
+        S::METHOD
     }
 
     fn baseline<'a>(
         &'a self,
         cx: &'a Cx<'a>,
-        _spec: &'a Value,
+        spec: &'a Value,
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
-        Box::pin(baseline(cx, undo))
+        Box::pin(baseline::<S>(cx, spec, undo))
     }
 
     fn look<'a>(&'a self, cx: &'a Cx<'a>, debt: Debt<'a>) -> BoxFuture<'a, Sighting> {
@@ -227,71 +223,16 @@ impl Witness for LatencyWitness {
 }
 
 #[cfg(test)]
+impl Slot {
+    /// A healthy address with this round trip.
+    pub(crate) fn of(round_trip: Duration) -> Self {
+        Self { address: "x".to_owned(), round_trip, status: 200 }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    fn outage(mode: OutageMode, seen: &Seen) -> &'static str {
-        let status = (mode == OutageMode::Status).then_some(503);
-        let spec = OutageSpec { edge: "a->b".into(), mode, status };
-        name(&says_outage(&spec, seen, SILENCE))
-    }
-
-    fn name(says: &Says) -> &'static str {
-        match says {
-            Says::InForce => "in force",
-            Says::NotInForce => "not in force",
-            Says::Nothing => "nothing",
-        }
-    }
-
-    fn answered(status: u16, millis: u64) -> Seen {
-        let took = vec![Duration::from_millis(millis + 7), Duration::from_millis(millis)];
-        Seen::Answered { status, took }
-    }
-
-    #[test]
-    fn each_mode_has_its_one_symptom() {
-        let modes =
-            [OutageMode::Refuse, OutageMode::Reset, OutageMode::Blackhole, OutageMode::Status];
-        let symptoms = [Seen::Refused, Seen::Reset, Seen::Silent, answered(503, 1)];
-        for (row, mode) in modes.iter().enumerate() {
-            for (column, seen) in symptoms.iter().enumerate() {
-                let expected = if row == column { "in force" } else { "nothing" };
-                assert_eq!(outage(*mode, seen), expected, "{mode:?}, {seen}");
-            }
-            assert_eq!(outage(*mode, &answered(200, 1)), "not in force");
-            assert_eq!(outage(*mode, &answered(500, 1)), "nothing");
-            assert_eq!(outage(*mode, &Seen::Odd("?".into())), "nothing");
-        }
-        // A look that was cut short cannot prove silence.
-        let spec = OutageSpec { edge: "a->b".into(), mode: OutageMode::Blackhole, status: None };
-        let says = says_outage(&spec, &Seen::Silent, Duration::from_millis(20));
-        assert_eq!(name(&says), "nothing");
-    }
-
-    #[test]
-    fn the_shortest_round_trip_decides_about_latency() {
-        let spec = LatencySpec {
-            edge: "a->b".into(),
-            delay: Duration::from_millis(100),
-            jitter: Duration::from_millis(20),
-        };
-        let slot = Slot { address: "x".into(), round_trip: Duration::from_millis(5) };
-        let says = |seen: &Seen| name(&says_latency(&spec, &slot, seen).0);
-        // At least 80 ms are added: 64 prove it, below 16 there is none.
-        for (millis, expected) in [
-            (4, "not in force"),
-            (20, "not in force"),
-            (22, "nothing"),
-            (68, "nothing"),
-            (69, "in force"),
-            (500, "in force"),
-        ] {
-            assert_eq!(says(&answered(200, millis)), expected, "{millis} ms");
-        }
-        assert_eq!(says(&answered(503, 500)), "nothing");
-        assert_eq!(says(&Seen::Silent), "nothing");
-    }
 
     #[test]
     fn addresses_that_differ_say_nothing() {

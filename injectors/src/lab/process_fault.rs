@@ -1,0 +1,335 @@
+//! The injector and the witness of every kind of fault that changes a live process and can change
+//! it back: what must be known of the process is recorded, then the kernel is told.
+//!
+//! A kind says what is changed and how it shows; all else is here. Every change is a system call
+//! of the calling thread, so a step that was cut off leaves nothing under way.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use harness_core::fault::{
+    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Sighting, Witness,
+};
+use harness_core::system::BoxFuture;
+use harness_core::topology::{ProcessIdentity, Topology};
+use harness_core::units::Duration;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::targets::{Target, Targets};
+use crate::process::{Presence, presence};
+use crate::proxy::{Question, SILENCE, Says, Seen, look, read, sum_up};
+
+/// How often a process is looked at until a change has taken effect.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How a process stands to a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As the fault leaves it.
+    Changed,
+    /// As it was before.
+    Before,
+    /// It is gone, and with it whatever was changed.
+    Gone,
+    /// Neither: somebody else changed it; the words say to what.
+    Other(String),
+}
+
+/// What a scenario says about a fault on live processes, and what is done to each of them.
+pub(crate) trait ProcessSpec:
+    Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
+{
+    /// The name in scenarios.
+    const KIND: &'static str;
+    /// One line for lists.
+    const SUMMARY: &'static str;
+    /// The mechanism, in a word or two.
+    const MECHANISM: &'static str;
+    /// How the witness looks, in a few words.
+    const METHOD: &'static str;
+    /// What must be known of a process to change it, and to change it back.
+    type Change: Serialize + DeserializeOwned + fmt::Debug + Send + Sync;
+
+    /// Which instances.
+    fn targets(&self) -> Targets<'_>;
+    /// Decides the change of one process. Reads only; `Err` says why it cannot be made.
+    fn decide(&self, process: &ProcessIdentity) -> Result<Self::Change, String>;
+    /// Makes it.
+    fn make(process: &ProcessIdentity, change: &Self::Change) -> Result<(), String>;
+    /// Makes it undone; only called on a changed process.
+    fn unmake(process: &ProcessIdentity, change: &Self::Change) -> Result<(), String>;
+    /// Makes it undone on a process that stands as before, where a change shows late and may still
+    /// be on its way.
+    fn insist(_process: &ProcessIdentity) -> Result<(), String> {
+        Ok(())
+    }
+    /// Reads how the process stands.
+    fn standing(process: &ProcessIdentity, change: &Self::Change) -> Result<Standing, String>;
+    /// How many connections a look opens at once.
+    fn connections(change: &Self::Change) -> usize;
+    /// What the kernel's word and those connections say together.
+    fn says(standing: &Standing, seen: &[Seen]) -> Says;
+}
+
+/// One process of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Held<C> {
+    /// The slot's name: `checkout-0`.
+    pub(crate) instance: String,
+    /// Its process.
+    pub(crate) process: ProcessIdentity,
+    /// What is changed, and to what it is changed back.
+    pub(crate) change: C,
+}
+
+/// The undo record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ProcessDebt<C> {
+    /// In the order of their slots.
+    pub(crate) processes: Vec<Held<C>>,
+}
+
+/// The injector of one such kind.
+pub(crate) struct ProcessFault<S>(PhantomData<fn() -> S>);
+
+/// The registry's entry of a kind.
+pub(crate) fn entry<S: ProcessSpec>(requires: Vec<Requirement>) -> FaultEntry {
+    FaultEntry {
+        injector: Arc::new(ProcessFault::<S>::INJECTOR),
+        witness: Arc::new(ProcessWitness::<S>(PhantomData)),
+        requires,
+    }
+}
+
+impl<S: ProcessSpec> ProcessFault<S> {
+    /// The injector; it has no state of its own.
+    pub(crate) const INJECTOR: Self = Self(PhantomData);
+}
+
+impl<C> Held<C> {
+    fn failed(&self, action: &str, why: String) -> FaultError {
+        let action = format!("{action} process {} of {}", self.process.pid, self.instance);
+        FaultError::Failed { action, why }
+    }
+
+    fn conflict(&self, why: String) -> FaultError {
+        let what = format!("process {} of {}", self.process.pid, self.instance);
+        FaultError::Conflict { what, why }
+    }
+
+    fn stands<S: ProcessSpec<Change = C>>(&self) -> Result<Standing, FaultError> {
+        S::standing(&self.process, &self.change).map_err(|why| self.failed("look at", why))
+    }
+
+    fn put_in_force<S: ProcessSpec<Change = C>>(&self) -> Result<(), FaultError> {
+        match self.stands::<S>()? {
+            Standing::Before => {}
+            Standing::Changed => return Ok(()),
+            Standing::Gone => return Err(self.conflict("it was gone already".to_owned())),
+            Standing::Other(why) => return Err(self.conflict(why)),
+        }
+        S::make(&self.process, &self.change).map_err(|why| self.failed("change", why))
+    }
+
+    fn put_back<S: ProcessSpec<Change = C>>(&self) -> Result<Reverted, FaultError> {
+        match self.stands::<S>()? {
+            Standing::Gone => Ok(Reverted::WasClean),
+            Standing::Before => S::insist(&self.process)
+                .map(|()| Reverted::WasClean)
+                .map_err(|why| self.failed("change back", why)),
+            Standing::Other(why) => Err(self.conflict(why)),
+            Standing::Changed => S::unmake(&self.process, &self.change)
+                .map(|()| Reverted::PutBack)
+                .map_err(|why| self.failed("change back", why)),
+        }
+    }
+}
+
+/// A change may show a moment after it was made.
+async fn settled<S: ProcessSpec>(
+    cx: &Cx<'_>,
+    held: &Held<S::Change>,
+    done: impl Fn(&Standing) -> bool + Send,
+) -> Result<(), FaultError> {
+    let until = cx.clock.now() + cx.deadline;
+    loop {
+        let standing = held.stands::<S>()?;
+        if done(&standing) {
+            return Ok(());
+        }
+        if cx.clock.now() >= until {
+            return Err(held.failed("change", format!("it stays {standing:?}")));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+impl<S: ProcessSpec> Injector for ProcessFault<S> {
+    const KIND: &'static str = S::KIND;
+    const SUMMARY: &'static str = S::SUMMARY;
+    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    type Spec = S;
+    type Undo = ProcessDebt<S::Change>;
+
+    fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
+        spec.targets().radius(topology)
+    }
+
+    fn mechanism(_spec: &S) -> String {
+        S::MECHANISM.to_owned()
+    }
+
+    async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<Self::Undo, FaultError> {
+        let targets = spec.targets();
+        let service = targets.service_in(cx.topology)?;
+        let hold = |Target { instance, process, .. }: Target| match spec.decide(&process) {
+            Ok(change) => Ok(Held { instance, process, change }),
+            Err(why) => Err(FaultError::Conflict { what: instance, why }),
+        };
+        let processes: Result<Vec<_>, FaultError> =
+            targets.living(service, &cx.name())?.into_iter().map(hold).collect();
+        Ok(ProcessDebt { processes: processes? })
+    }
+
+    async fn inject(
+        &self,
+        cx: &Cx<'_>,
+        _spec: &S,
+        undo: &Self::Undo,
+    ) -> Result<Option<Self::Undo>, FaultError> {
+        for held in &undo.processes {
+            held.put_in_force::<S>()?;
+        }
+        for held in &undo.processes {
+            settled::<S>(cx, held, |standing| *standing == Standing::Changed).await?;
+        }
+        Ok(None)
+    }
+
+    async fn verify(
+        &self,
+        _cx: &Cx<'_>,
+        _spec: &S,
+        undo: &Self::Undo,
+    ) -> Result<Effect, FaultError> {
+        for held in &undo.processes {
+            if held.stands::<S>()? != Standing::Changed {
+                return Ok(Effect::Absent);
+            }
+        }
+        Ok(Effect::InPlace)
+    }
+
+    async fn revert(&self, cx: &Cx<'_>, undo: &Self::Undo) -> Result<Reverted, FaultError> {
+        // All are tried before the first failure is told.
+        let tried: Vec<_> = undo.processes.iter().map(Held::put_back::<S>).collect();
+        let mut how = Reverted::WasClean;
+        for one in tried {
+            if one? == Reverted::PutBack {
+                how = Reverted::PutBack;
+            }
+        }
+        for held in &undo.processes {
+            let back = |standing: &Standing| *standing != Standing::Changed;
+            settled::<S>(cx, held, back).await?;
+        }
+        Ok(how)
+    }
+}
+
+/// Where the instances of the record listen, by their order there; kept in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Listening {
+    addresses: Vec<String>,
+}
+
+/// Reads the kernel's view of the processes, and opens connections to them as a caller would.
+pub(crate) struct ProcessWitness<S>(PhantomData<fn() -> S>);
+
+impl<S: ProcessSpec> ProcessWitness<S> {
+    async fn before(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
+        let debt: ProcessDebt<S::Change> = read("undo record", undo)?;
+        let instances = || cx.topology.services.iter().flat_map(|service| &service.instances);
+        let mut addresses = Vec::new();
+        for held in &debt.processes {
+            let found = instances().find(|one| one.process.as_ref() == Some(&held.process));
+            let address = found.and_then(|one| one.address.clone()).ok_or_else(|| {
+                FaultError::NoTarget { target: format!("an address of {}", held.instance) }
+            })?;
+            let seen = look(&address, question(cx.deadline), cx.clock).await;
+            if !matches!(seen, Seen::Answered { status: 200, .. }) {
+                let action = format!("see {} healthy at {address}", held.instance);
+                return Err(FaultError::Failed { action, why: seen.to_string() });
+            }
+            addresses.push(address);
+        }
+        Ok(serde_json::to_value(Listening { addresses }).expect("plain data"))
+    }
+
+    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
+        let undo: ProcessDebt<S::Change> = read("undo record", debt.undo)?;
+        let Listening { addresses } = read("baseline", debt.baseline)?;
+        let each = undo.processes.iter().zip(&addresses).map(async |(held, address)| {
+            let asks = (0..S::connections(&held.change))
+                .map(|_| look(address, question(cx.deadline), cx.clock));
+            let seen = join_all(asks).await;
+            let standing = held.stands::<S>()?;
+            let says = match (presence(&held.process), seen.iter().all(is_healthy)) {
+                // Another process took its place.
+                (Presence::Gone, true) => Says::NotInForce,
+                (Presence::Gone, false) => Says::Nothing,
+                (Presence::Alive, _) => S::says(&standing, &seen),
+            };
+            let words = format!("process {} is {standing:?}; {}", held.process.pid, heard(&seen));
+            Ok::<_, FaultError>((says, address.as_str(), words))
+        });
+        let said: Result<Vec<_>, FaultError> = join_all(each).await.into_iter().collect();
+        Ok(sum_up(said?.into_iter()))
+    }
+}
+
+/// An answer of a healthy instance.
+pub(crate) fn is_healthy(seen: &Seen) -> bool {
+    matches!(seen, Seen::Answered { status: 200, .. })
+}
+
+/// The first of what is not healthy, else the first.
+fn heard(seen: &[Seen]) -> String {
+    let first = seen.iter().find(|one| !is_healthy(one)).or(seen.first());
+    first.map_or_else(String::new, ToString::to_string)
+}
+
+fn question(deadline: Duration) -> Question<'static> {
+    // One silence for opening, one for the answer.
+    Question::once(SILENCE.min(deadline.divided_by(2)))
+}
+
+impl<S: ProcessSpec> Witness for ProcessWitness<S> {
+    fn method(&self) -> &'static str {
+        S::METHOD
+    }
+
+    fn baseline<'a>(
+        &'a self,
+        cx: &'a Cx<'a>,
+        _spec: &'a Value,
+        undo: &'a Value,
+    ) -> BoxFuture<'a, Result<Value, FaultError>> {
+        Box::pin(Self::before(cx, undo))
+    }
+
+    fn look<'a>(&'a self, cx: &'a Cx<'a>, debt: Debt<'a>) -> BoxFuture<'a, Sighting> {
+        Box::pin(async move {
+            Self::see(cx, debt).await.unwrap_or_else(|error| Sighting::Unknown(error.to_string()))
+        })
+    }
+}

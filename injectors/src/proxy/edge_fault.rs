@@ -1,0 +1,96 @@
+//! The injector of every kind of fault that is one order to the proxy on one edge.
+//!
+//! A kind says what a scenario may write and what the proxy then does; all else is here.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+};
+use harness_core::ids::EdgeName;
+use harness_core::topology::Topology;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::debt::{self, Order, ProxyDebt};
+use super::witness::{EdgeWitness, Symptom};
+
+/// What a scenario says about a fault on one edge, and what the proxy does about it.
+pub trait EdgeSpec: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The name in scenarios.
+    const KIND: &'static str;
+    /// One line for lists.
+    const SUMMARY: &'static str;
+
+    /// The edge.
+    fn edge(&self) -> &EdgeName;
+    /// What the proxy does there. The seed decides what it leaves to chance.
+    fn order(&self, seed: u64) -> Order;
+}
+
+/// The injector of one such kind.
+pub struct EdgeFault<S>(PhantomData<fn() -> S>);
+
+impl<S: EdgeSpec> EdgeFault<S> {
+    /// The injector; it has no state of its own.
+    pub(crate) const INJECTOR: Self = Self(PhantomData);
+}
+
+impl<S: EdgeSpec> fmt::Debug for EdgeFault<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EdgeFault({})", S::KIND)
+    }
+}
+
+/// The registry's entry of a kind.
+pub(crate) fn entry<S: EdgeSpec + Symptom>(requires: Vec<Requirement>) -> FaultEntry {
+    FaultEntry {
+        injector: Arc::new(EdgeFault::<S>::INJECTOR),
+        witness: Arc::new(EdgeWitness::<S>::WITNESS),
+        requires,
+    }
+}
+
+impl<S: EdgeSpec> Injector for EdgeFault<S> {
+    const KIND: &'static str = S::KIND;
+    const SUMMARY: &'static str = S::SUMMARY;
+    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    type Spec = S;
+    type Undo = ProxyDebt;
+
+    fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
+        debt::radius(spec.edge(), topology)
+    }
+
+    fn mechanism(_spec: &S) -> String {
+        "proxy".to_owned()
+    }
+
+    async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<ProxyDebt, FaultError> {
+        debt::arm(cx, spec.edge()).await
+    }
+
+    async fn inject(
+        &self,
+        cx: &Cx<'_>,
+        spec: &S,
+        undo: &ProxyDebt,
+    ) -> Result<Option<ProxyDebt>, FaultError> {
+        undo.inject(cx, spec.order(undo.seed())).await.map(|()| None)
+    }
+
+    async fn verify(&self, cx: &Cx<'_>, spec: &S, undo: &ProxyDebt) -> Result<Effect, FaultError> {
+        undo.verify(cx, &spec.order(undo.seed())).await
+    }
+
+    async fn renew(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<(), FaultError> {
+        undo.renew(cx).await
+    }
+
+    async fn revert(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<Reverted, FaultError> {
+        undo.revert(cx).await
+    }
+}
