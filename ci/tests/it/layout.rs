@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::root;
 
 /// Which of our own packages each may use. Cargo refuses cycles; this pins the direction.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("stats", &[]),
     ("lab", &[]),
     ("ci", &[]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("harness-signals", &["harness-core"]),
     ("reports", &["harness-core", "stats"]),
     ("harness-engine", &["harness-core"]),
+    ("harness-policy", &["harness-core"]),
     ("agent", &["harness-core", "harness-engine", "injectors"]),
     (
         "harness-cli",
@@ -26,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
             "agent",
             "harness-core",
             "harness-engine",
+            "harness-policy",
             "harness-signals",
             "injectors",
             "lab",

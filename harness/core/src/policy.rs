@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fault::{Capability, Reversibility};
 use crate::plan::{Arm, FaultPlan, Plan};
+use crate::time::WallTime;
 use crate::units::Ratio;
 
 /// Why a plan may not be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// A stable word: `environment`, `blast-radius`, `irreversible`, `capability`.
+    /// A stable word: `environment`, `blast-radius`, `irreversible`, `capability`, `approvals`.
     pub rule: &'static str,
     /// One sentence without a full stop.
     pub because: String,
@@ -38,6 +41,50 @@ pub fn review(plan: &Plan) -> Vec<Refusal> {
         }
     }
     refusals
+}
+
+/// A person's consent to one plan, for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// SHA-256 of the plan, in hexadecimal. Another plan needs another consent.
+    pub plan: String,
+    /// Who, by their own word.
+    pub by: String,
+    /// The account of the machine that it was given from.
+    pub account: String,
+    /// When.
+    pub at: WallTime,
+    /// From then on it counts no more.
+    pub expires: WallTime,
+    /// Why, or under which conditions; may be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// Those consents that count for a plan now: for this very plan, not expired, one per person.
+pub fn valid_approvals<'a>(
+    plan_sha256: &str,
+    approvals: &'a [Approval],
+    now: WallTime,
+) -> Vec<&'a Approval> {
+    let mut persons = BTreeSet::new();
+    approvals
+        .iter()
+        .filter(|one| one.plan == plan_sha256 && one.at <= now && now < one.expires)
+        .filter(|one| persons.insert(one.by.trim().to_lowercase()))
+        .collect()
+}
+
+/// Why a plan may not be run yet: too few have approved it.
+pub fn review_approvals(plan: &Plan, approvals: &[Approval], now: WallTime) -> Option<Refusal> {
+    let (sha256, needed) = (plan.sha256(), plan.safety.approvals as usize);
+    let valid = valid_approvals(&sha256, approvals, now).len();
+    (valid < needed).then(|| Refusal {
+        rule: "approvals",
+        because: format!("{valid} of {needed} approvals are there"),
+        hint: format!("`gameday approve {sha256} --by NAME`, by somebody who has read the plan"),
+    })
 }
 
 fn environment(plan: &Plan) -> Option<Refusal> {
@@ -150,6 +197,35 @@ mod tests {
             }),
             ["capability"]
         );
+    }
+
+    #[test]
+    fn approvals_are_for_this_plan_for_a_while_and_one_per_person() {
+        let mut plan = plan(&["fault"]);
+        plan.safety.approvals = 2;
+        let sha256 = plan.sha256();
+        let approval = |by: &str| Approval {
+            plan: sha256.clone(),
+            by: by.to_owned(),
+            account: "root".to_owned(),
+            at: WallTime(1_000),
+            expires: WallTime(2_000),
+            note: String::new(),
+        };
+        let missing = |approvals: &[Approval], now: i64| {
+            review_approvals(&plan, approvals, WallTime(now)).map(|refusal| refusal.because)
+        };
+        let both = [approval("anna"), approval("ben")];
+        assert_eq!(missing(&both, 1_000), None);
+        assert_eq!(missing(&both, 1_999), None);
+        let none = Some("0 of 2 approvals are there".to_owned());
+        let one = Some("1 of 2 approvals are there".to_owned());
+        assert_eq!(missing(&[], 1_500), none);
+        assert_eq!(missing(&both, 999), none, "not given yet");
+        assert_eq!(missing(&both, 2_000), none, "expired");
+        assert_eq!(missing(&[approval("anna"), approval("Anna ")], 1_500), one, "one person");
+        let other = Approval { plan: "00".to_owned(), ..approval("ben") };
+        assert_eq!(missing(&[approval("anna"), other], 1_500), one, "another plan");
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl fmt::Display for RunTime {
 }
 
 /// Milliseconds since 1970-01-01 UTC. For people and for matching with other systems' records;
-/// no decision rests on it.
+/// no decision of a run rests on it; before a run, approvals and
+/// change freezes are held against it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]

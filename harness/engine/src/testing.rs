@@ -120,6 +120,8 @@ fn safety() -> SafetyPlan {
         },
         guardrails: Vec::new(),
         lease: millis(3_000),
+        policy: Vec::new(),
+        approvals: 0,
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) use load::{
 pub(crate) use mean::{MEAN_BUDGET, MEAN_SUCCESS, MEAN_TIME, Over};
 pub(crate) use objectives::{ObjectivesAst, SLI, SLI_RATIO, SLO, SliAst};
 pub(crate) use regression::{REGRESSION, REGRESSION_RUNS_MIN, Regression};
-pub(crate) use safety::{GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
+pub(crate) use safety::{APPROVALS, GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
     ACTIONS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, STEADY, SignalAst,
     SignalSource, SteadyAst, SystemAst,

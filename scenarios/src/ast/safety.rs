@@ -7,10 +7,14 @@ use harness_core::units::{Duration, Ratio};
 use crate::codes;
 use crate::findings::{Finding, Findings};
 use crate::node::{Node, Spanned, Value};
-use crate::read::{Fields, Section, bad_quantity, list, not_supported, text};
+use crate::read::{Fields, Section, bad_quantity, list, text};
 
 /// Guardrails of a scenario.
 pub(crate) const GUARDRAILS_MAX: usize = 20;
+/// Files of rules of a scenario.
+const POLICY_FILES_MAX: usize = 20;
+/// Persons who must approve a plan.
+const APPROVALS_MAX: u64 = 20;
 
 pub(crate) const SAFETY: Section = Section {
     name: "`safety`",
@@ -19,6 +23,8 @@ pub(crate) const SAFETY: Section = Section {
 };
 pub(crate) const RADIUS: Section =
     Section { name: "`blastRadius`", keys: &["instances", "share", "edges", "maxFor"], kinds: &[] };
+pub(crate) const APPROVALS: Section =
+    Section { name: "`approvals`", keys: &["required"], kinds: &[] };
 pub(crate) const GUARDRAIL: Section = Section { name: "a guardrail", keys: &["when"], kinds: &[] };
 
 /// Limits as written.
@@ -37,17 +43,14 @@ pub(crate) struct SafetyAst {
     pub(crate) radius: RadiusAst,
     pub(crate) guardrails: Vec<Guardrail>,
     pub(crate) lease: Option<Spanned<Duration>>,
+    pub(crate) policy: Vec<String>,
+    pub(crate) approvals: Option<Spanned<u64>>,
 }
 
 impl SafetyAst {
     pub(crate) fn read(section: Option<(&Node, Span)>, findings: &mut Findings) -> Self {
         let fields = section.and_then(|(node, place)| Fields::read(node, place, &SAFETY, findings));
         let Some(fields) = fields else { return Self::default() };
-        for key in ["policy", "approvals"] {
-            if let Some(entry) = fields.entry(key) {
-                findings.push(not_supported(&entry.key, "leave it out"));
-            }
-        }
         let environments = fields.node("environments", findings).map(|node| {
             let items = list(node, "environments", findings).iter();
             items.filter_map(|item| text(item, "environments", findings)).collect()
@@ -62,6 +65,15 @@ impl SafetyAst {
                 max_for: radius.positive("maxFor", findings),
             })
         });
+        let policy = fields.list("policy", findings).iter().take(POLICY_FILES_MAX);
+        let policy = policy.filter_map(|item| text(item, "policy", findings));
+        let policy = policy.map(|file| file.value).collect();
+        let approvals = fields.node("approvals", findings).and_then(|node| {
+            let place = fields.entry("approvals").map_or(fields.place, |e| e.key.span);
+            let approvals = Fields::read(node, place, &APPROVALS, findings)?;
+            let required = approvals.whole("required", 0..=APPROVALS_MAX, findings);
+            approvals.require("required", required, findings)
+        });
         let guardrails = fields.list("guardrails", findings).iter().take(GUARDRAILS_MAX);
         let guardrails = guardrails.filter_map(|item| read_guardrail(item, findings)).collect();
         Self {
@@ -69,6 +81,8 @@ impl SafetyAst {
             radius: radius.unwrap_or_default(),
             guardrails,
             lease: fields.positive("lease", findings),
+            policy,
+            approvals,
         }
     }
 }

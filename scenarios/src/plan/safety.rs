@@ -33,6 +33,10 @@ pub(super) fn lower(
         radius,
         guardrails: guardrails(spec),
         lease: lease(spec, findings),
+        policy: spec.safety.policy.clone(),
+        approvals: spec.safety.approvals.as_ref().map_or(0, |required| {
+            u32::try_from(required.value).expect("the reader keeps it small")
+        }),
     }
 }
 

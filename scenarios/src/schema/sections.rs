@@ -4,9 +4,9 @@ use harness_core::fault::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::ast::{
-    ACTIONS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PHASES, PROBE,
-    RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE, STEADY,
-    STEP, TRIALS, WITNESS,
+    ACTIONS, APPROVALS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PHASES,
+    PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE,
+    STEADY, STEP, TRIALS, WITNESS,
 };
 
 use super::parts::{
@@ -295,6 +295,11 @@ pub(super) fn safety() -> Value {
         &GUARDRAIL,
         Shape { properties: vec![("when", when.clone())], required: &["when"], later: &[] },
     );
+    let required = whole(0, "So many persons must approve this very plan; 0.");
+    let approvals = object(
+        &APPROVALS,
+        Shape { properties: vec![("required", required)], required: &["required"], later: &[] },
+    );
     object(
         &SAFETY,
         Shape {
@@ -303,9 +308,11 @@ pub(super) fn safety() -> Value {
                 ("blastRadius", radius),
                 ("guardrails", list(&json!({"oneOf": [when, guardrail]}))),
                 ("lease", duration("Faults revert without us after this time; 15s.")),
+                ("policy", list(&text("A file of Rego rules, or of their data as JSON."))),
+                ("approvals", approvals),
             ],
             required: &[],
-            later: &["policy", "approvals"],
+            later: &[],
         },
     )
 }

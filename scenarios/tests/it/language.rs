@@ -43,6 +43,21 @@ fn overrides_take_the_place_of_what_is_said() {
 }
 
 #[test]
+fn policies_and_approvals_are_planned_and_change_the_plan_only_when_said() {
+    let plain = plan_of(OUTAGE, |_| {}).unwrap();
+    assert!(!plain.to_json().contains("approvals") && !plain.to_json().contains("policy"));
+    let text = OUTAGE.replace(
+        "  expect:\n",
+        "  safety: {policy: [rules/team.rego, data.json], approvals: {required: 2}}\n  expect:\n",
+    );
+    let ruled = plan_of(&text, |_| {}).unwrap();
+    assert_eq!(ruled.safety.policy, ["rules/team.rego", "data.json"]);
+    assert_eq!(ruled.safety.approvals, 2);
+    let wrong = text.replace("required: 2", "needed: 2");
+    assert!(plan_of(&wrong, |_| {}).is_err());
+}
+
+#[test]
 fn defects_are_checked_and_planned() {
     let off = [("breaker".to_owned(), "off".to_owned())];
     let plan = plan_of(OUTAGE, |input| input.defects = off.to_vec()).map(|p| p.system.defects);

@@ -116,6 +116,8 @@ pub(crate) fn plan(trials: &[&str]) -> Plan {
                 lasting: ms(300),
             }],
             lease: second(15),
+            policy: Vec::new(),
+            approvals: 0,
         },
         deadlines: Deadlines {
             open: second(10),

@@ -16,6 +16,17 @@ pub struct SafetyPlan {
     pub guardrails: Vec<Guardrail>,
     /// Without a sign of life for this long, faults revert without us.
     pub lease: Duration,
+    /// Files of rules that may refuse the plan, as the scenario names them; beside the default ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<String>,
+    /// So many persons must have approved this very plan.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub approvals: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How much may be touched at most.

@@ -176,6 +176,8 @@ fn safety_plan() -> SafetyPlan {
         radius: RadiusLimit { instances: 1, share: Ratio::ONE, edges: 1, max_for: ms(60_000) },
         guardrails: Vec::new(),
         lease: ms(15_000),
+        policy: Vec::new(),
+        approvals: 0,
     }
 }
 

@@ -186,6 +186,8 @@ fn safety() -> SafetyPlan {
         radius: RadiusLimit { instances, share: Ratio::ONE, edges, max_for: ms(60_000) },
         guardrails: Vec::new(),
         lease: ms(15_000),
+        policy: Vec::new(),
+        approvals: 0,
     }
 }
 
