@@ -5,6 +5,7 @@
 mod capabilities;
 pub mod conformance;
 pub mod descriptors;
+pub mod exec;
 mod hash;
 pub mod http;
 pub mod lab;

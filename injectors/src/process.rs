@@ -106,6 +106,24 @@ pub fn with_arguments(belongs: impl Fn(&[&[u8]]) -> bool) -> Vec<ProcessIdentity
     found
 }
 
+/// All live processes that were started with all of these in their environment, as `NAME=VALUE`,
+/// ascending by number; only those that this user may look into.
+pub(crate) fn with_environment(marks: &[String]) -> Vec<ProcessIdentity> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let fits = |text: &[u8]| {
+        let has = |mark: &String| text.split(|byte| *byte == 0).any(|one| one == mark.as_bytes());
+        marks.iter().all(has)
+    };
+    let mut found: Vec<ProcessIdentity> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|text| fits(&text)))
+        .filter_map(identity)
+        .collect();
+    found.sort_by_key(|identity| identity.pid);
+    found
+}
+
 fn is_dead(state: char) -> bool {
     matches!(state, 'Z' | 'X' | 'x')
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use harness_core::fault::FaultError;
+use harness_core::ids::ServiceName;
 use harness_core::system::{DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
 
@@ -47,6 +49,20 @@ pub fn lab_kind(defects: Vec<DefectKind>) -> SystemKind {
         defects,
         disposable: true,
     }
+}
+
+/// The service that gameday itself acts through: without it nothing could be put back.
+const CONTROL: &str = "supervisor";
+
+/// Refuses a fault on what gameday itself needs.
+pub(crate) fn refuse_control(service: &ServiceName) -> Result<(), FaultError> {
+    if service.as_str() != CONTROL {
+        return Ok(());
+    }
+    Err(FaultError::Conflict {
+        what: CONTROL.to_owned(),
+        why: "gameday itself acts through it, and could put nothing back without it".to_owned(),
+    })
 }
 
 /// The labels of everything that belongs to a service of the shop.

@@ -19,12 +19,13 @@ use harness_core::fault::{FaultEntry, Registry};
 
 pub use host::{LabHost, LabStart};
 pub use kind::lab_kind;
+pub(crate) use kind::refuse_control;
 pub use pod_kill::{PodKill, PodKillDebt, PodKillSpec};
 pub use pod_witness::PodWitness;
 pub use system::LabSystem;
 pub use targets::Which;
 
-use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, proxy};
+use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, exec, proxy};
 
 /// The key of this kind of system in scenarios and in the registry.
 pub const LAB: &str = "lab";
@@ -32,6 +33,9 @@ pub const LAB: &str = "lab";
 /// Registers every kind of fault on the lab.
 pub(crate) fn register(registry: &mut Registry) {
     proxy::register(registry, LAB);
+    let injector = Arc::new(exec::Exec);
+    let witness = Arc::new(exec::ExecWitness);
+    registry.register(LAB, FaultEntry { injector, witness, requires: vec![PROC] });
     registry.register(
         LAB,
         FaultEntry {

@@ -64,6 +64,7 @@ impl Targets<'_> {
     /// The instances touched, and the share of the service that they are.
     pub(crate) fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
         let service = self.service_in(topology)?;
+        super::refuse_control(&service.name)?;
         let (count, all) = (self.wanted(), service.instances.len());
         if count > all {
             return Err(FaultError::NoTarget {
