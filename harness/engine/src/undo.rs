@@ -123,7 +123,7 @@ pub async fn pay(
         Who::Watchdog => None,
         Who::Person => Some(Lock::take(&run.lock_path()).map_err(|error| match error {
             LockError::Held { holder, .. } => PayError::Alive { run: run.id().clone(), holder },
-            error @ LockError::File { .. } => PayError::Lock(error),
+            error @ (LockError::File { .. } | LockError::Owes { .. }) => PayError::Lock(error),
         })?),
     };
     let _pay_lock = wait_for_lock(run.pay_lock_path(), &*purse.clock).await?;
@@ -145,7 +145,9 @@ async fn wait_for_lock(path: PathBuf, clock: &dyn Clock) -> Result<Lock, PayErro
     loop {
         match Lock::take(&path) {
             Ok(lock) => return Ok(lock),
-            Err(error @ LockError::File { .. }) => return Err(PayError::Lock(error)),
+            Err(error @ (LockError::File { .. } | LockError::Owes { .. })) => {
+                return Err(PayError::Lock(error));
+            }
             Err(error) if clock.now() >= until => return Err(PayError::Busy(error)),
             Err(LockError::Held { .. }) => tokio::time::sleep(PAY_WAIT_LOOK.as_std()).await,
         }

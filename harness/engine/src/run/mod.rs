@@ -70,8 +70,8 @@ pub struct RunInput {
     pub files: RunFiles,
     /// The operator's and the system's interrupts.
     pub interrupts: mpsc::Receiver<AbortRequest>,
-    /// When this file appears, the run aborts.
-    pub switch: Option<PathBuf>,
+    /// When one of these files appears, the run aborts.
+    pub switches: Vec<PathBuf>,
     /// Hears what happens.
     pub observer: Arc<dyn Observer>,
     /// Stops early; `None` does all trials.
@@ -137,7 +137,7 @@ pub fn replay(plan: &Plan, journal: &Journal) -> Result<(), ReplayError> {
 /// [`RunSummary::owed`]; only when this future is dropped, or its process dies, that falls to the
 /// watchdog.
 pub async fn run(input: RunInput) -> Result<RunSummary, EngineError> {
-    let RunInput { run, plan, ports, files, interrupts, switch, observer, enough, watchdog } =
+    let RunInput { run, plan, ports, files, interrupts, switches, observer, enough, watchdog } =
         input;
     let clock = Arc::clone(&ports.clock);
     let header = Entry {
@@ -157,7 +157,7 @@ pub async fn run(input: RunInput) -> Result<RunSummary, EngineError> {
     let (reports, queue) = Reports::new();
     let (observed_put, observed) = watch::channel(Observed::new());
     let fence = watchdog.as_ref().map_or_else(Fence::default, |link| link.fence(clock.now()));
-    let mut aside = Aside::start(&ports, &reports, switch, watchdog, &fence);
+    let mut aside = Aside::start(&ports, &reports, switches, watchdog, &fence);
     let around = Surroundings {
         run: run.clone(),
         ports: ports.clone(),
@@ -216,13 +216,13 @@ impl Aside {
     fn start(
         ports: &Ports,
         reports: &Reports,
-        switch: Option<PathBuf>,
+        switches: Vec<PathBuf>,
         watchdog: Option<WatchdogLink>,
         fence: &Fence,
     ) -> Self {
         let (mut tasks, done) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(watch_stalls(Arc::clone(&ports.clock), reports.clone()));
-        if let Some(switch) = switch {
+        for switch in switches {
             tasks.spawn(watch_switch(switch, reports.clone()));
         }
         let mut of_watchdog = JoinSet::new();

@@ -1,5 +1,7 @@
 //! Whole runs on real files in virtual time: how they are recorded and how they are cut short.
 
+mod leaps;
+
 use std::sync::Mutex;
 
 use harness_core::event::{Command, Done};
@@ -31,7 +33,7 @@ impl Observer for Heard {
 }
 
 struct Scene {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     _lock: Lock,
     dir: RunDir,
     world: World,
@@ -46,10 +48,13 @@ impl Scene {
     }
 
     fn with(plan: Plan, leases: bool) -> Self {
+        Self::on(plan, leases, Arc::new(PausedClock::start()))
+    }
+
+    fn on(plan: Plan, leases: bool, clock: Arc<dyn Clock>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (dir, lock) = RunStore::new(directory.path()).create(&plan, WallTime(0)).unwrap();
         let nature = Nature { lies: 0, stuck: false, leases, owned: true };
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock::start());
         // The world checks each injection against this disk; here the ledger is on a real one.
         let world = World::new(1, nature, clock, Memory::default()).trusting();
         let heard = Arc::new(Heard::default());
@@ -60,13 +65,13 @@ impl Scene {
             ports: ports(&world),
             files: dir.files().unwrap(),
             interrupts,
-            switch: Some(dir.abort_path()),
+            switches: vec![dir.abort_path(), directory.path().join("stop")],
             observer: Arc::clone(&heard) as Arc<dyn Observer>,
             enough: None,
             watchdog: None,
         };
         let input = Some(input);
-        Self { _directory: directory, _lock: lock, dir, world, heard, interrupt, input }
+        Self { directory, _lock: lock, dir, world, heard, interrupt, input }
     }
 
     fn input(&mut self) -> RunInput {
@@ -136,16 +141,22 @@ async fn a_run_is_recorded_replays_and_is_evidence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_file_switch_aborts() {
-    let mut scene = Scene::new();
-    let input = scene.input();
-    let switching = async {
-        scene.until_in_force().await;
-        scene.dir.request_abort("anna\n").unwrap();
-    };
-    let (summary, ()) = tokio::join!(run(input), switching);
-    assert_eq!(aborted(&summary.unwrap()), "aborted by anna");
-    scene.assert_put_back();
+async fn every_file_switch_aborts() {
+    for own in [true, false] {
+        let mut scene = Scene::new();
+        let input = scene.input();
+        let switching = async {
+            scene.until_in_force().await;
+            if own {
+                scene.dir.request_abort("anna\n").unwrap();
+            } else {
+                std::fs::write(scene.directory.path().join("stop"), "anna\n").unwrap();
+            }
+        };
+        let (summary, ()) = tokio::join!(run(input), switching);
+        assert_eq!(aborted(&summary.unwrap()), "aborted by anna");
+        scene.assert_put_back();
+    }
 }
 
 #[tokio::test(start_paused = true)]

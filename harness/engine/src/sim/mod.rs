@@ -130,7 +130,7 @@ async fn simulate(seed: u64, fate: Fate) -> Outcome {
             samples: Box::new(Memory::default()),
         },
         interrupts,
-        switch: None,
+        switches: Vec::new(),
         observer: Arc::new(Quiet),
         enough: None,
         watchdog: None,

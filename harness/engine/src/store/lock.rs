@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::RunDir;
+
 /// The longest note of a lock's holder that is read, in bytes.
 const NOTE_BYTES_MAX: u64 = 1024;
 
@@ -14,12 +16,20 @@ const NOTE_BYTES_MAX: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else holds it.
-    #[error("{} is held by {holder}", path.display())]
+    #[error("{} is held by {}", path.display(), holder.lines().next().unwrap_or("somebody"))]
     Held {
         /// The lock's file.
         path: PathBuf,
         /// What the holder wrote into it.
         holder: String,
+    },
+    /// The run that attacked this system last still owes it something.
+    #[error("run {run} still owes this system: {}", debts.join(", "))]
+    Owes {
+        /// That run's directory.
+        run: PathBuf,
+        /// What it owes, in words.
+        debts: Vec<String>,
     },
     /// The file cannot be made or locked.
     #[error("could not lock {}", path.display())]
@@ -46,23 +56,41 @@ impl Lock {
 
     /// The same, with a note about the holder for whoever finds it held.
     pub fn take_as(path: &Path, holder: &str) -> Result<Self, LockError> {
+        let mut lock = Self::hold(path)?;
+        lock.note(holder);
+        Ok(lock)
+    }
+
+    /// Takes a lock and leaves the note of its last holder in it.
+    fn hold(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::File { path: path.to_owned(), source };
-        let mut file = open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {
-                let note = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-                // The note is a courtesy: on a full disk the lock still holds.
-                note.unwrap_or_else(|error| tracing::warn!(%error, "could not note the holder"));
-                Ok(Self { file })
-            }
+        let file = open(path).map_err(failed)?;
+        let mut lock = Self { file };
+        match lock.file.try_lock() {
+            Ok(()) => Ok(lock),
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let note = file.rewind().map(|()| file.take(NOTE_BYTES_MAX));
-                note.and_then(|mut note| note.read_to_string(&mut holder)).map_err(failed)?;
+                let holder = lock.read_note();
                 Err(LockError::Held { path: path.to_owned(), holder })
             }
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+
+    /// What the last holder wrote; empty when it wrote nothing that can be read.
+    fn read_note(&mut self) -> String {
+        let mut note = Vec::new();
+        let read = self
+            .file
+            .rewind()
+            .and_then(|()| (&self.file).take(NOTE_BYTES_MAX).read_to_end(&mut note));
+        read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&note).into_owned())
+    }
+
+    /// Says who holds it. A courtesy: on a full or read-only disk the lock still holds.
+    fn note(&mut self, holder: &str) {
+        let note = self.file.rewind().and_then(|()| self.file.set_len(0));
+        let note = note.and_then(|()| self.file.write_all(holder.as_bytes()));
+        note.unwrap_or_else(|error| tracing::warn!(%error, "could not note the holder"));
     }
 
     /// Whether somebody holds the lock now. A file that is not there is not held.
@@ -79,11 +107,25 @@ impl Drop for Lock {
     }
 }
 
+/// Things are put back also on a disk that cannot be written: then the file is locked as it is, and
+/// where there is none, the directory that it would be in.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path)
+            .or_else(|missing| match path.parent() {
+                Some(directory) if missing.kind() == io::ErrorKind::NotFound => {
+                    File::open(directory)
+                }
+                _ => Err(missing),
+            }),
+        opened => opened,
+    }
 }
 
-/// The lock of one system: two runs cannot attack the same system at once.
+/// The lock of one system: two runs cannot attack the same system at once, and none can while an
+/// earlier one still owes it something, wherever the records of that one lie.
 #[derive(Debug)]
 pub struct SystemLock {
     _lock: Lock,
@@ -92,13 +134,31 @@ pub struct SystemLock {
 impl SystemLock {
     /// Takes the lock of a system in a directory that all runs of this machine share. `identity`
     /// names the system whatever it is reached through: a state directory, a cluster's address.
-    pub fn take(directory: &Path, identity: &str, run: &str) -> Result<Self, LockError> {
+    pub fn take(directory: &Path, identity: &str, run: &RunDir) -> Result<Self, LockError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LockError::File { path: directory.to_owned(), source })?;
         let digest = Sha256::digest(identity);
         let number = digest.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let path = directory.join(format!("system-{number:016x}.lock"));
-        let holder = format!("run {run} (process {})", std::process::id());
-        Ok(Self { _lock: Lock::take_as(&path, &holder)? })
+        let mut lock = Lock::hold(&path)?;
+        owes_nothing(&lock.read_note())?;
+        let process = std::process::id();
+        lock.note(&format!("run {} (process {process})\n{}", run.id(), run.path().display()));
+        Ok(Self { _lock: lock })
     }
+}
+
+/// Whether the run that a note names in its second line has paid. A run whose directory is gone
+/// says nothing any more.
+fn owes_nothing(note: &str) -> Result<(), LockError> {
+    let run = note.lines().nth(1).and_then(|path| RunDir::at(Path::new(path)));
+    let Some(run) = run else { return Ok(()) };
+    let debts = match run.ledger() {
+        Ok(ledger) => ledger.debts(),
+        Err(error) => vec![format!("its ledger cannot be read: {error}")],
+    };
+    if debts.is_empty() {
+        return Ok(());
+    }
+    Err(LockError::Owes { run: run.path().to_owned(), debts })
 }

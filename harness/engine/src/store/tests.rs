@@ -1,9 +1,10 @@
 //! Names, lookups, locks and unpaid runs, on a real directory.
 
+use harness_core::fault::Reverted;
 use harness_core::history::{EarlierRun, History, RunValue};
 
 use super::*;
-use crate::ledger::{Ledger, LedgerEntry};
+use crate::ledger::{Ledger, LedgerEntry, PaidHow};
 use crate::testing::plan;
 
 const WALL: WallTime = WallTime(1_795_358_762_000);
@@ -71,12 +72,14 @@ fn unpaid_runs_are_named_once_their_process_is_gone() {
 fn one_system_is_attacked_by_one_run() {
     let directory = tempfile::tempdir().unwrap();
     let locks = directory.path().join("locks");
-    let first = SystemLock::take(&locks, "lab:/tmp/shop", "r1").unwrap();
-    let other = SystemLock::take(&locks, "lab:/tmp/other", "r2").unwrap();
-    let error = SystemLock::take(&locks, "lab:/tmp/shop", "r3").unwrap_err();
-    assert!(error.to_string().contains("run r1"), "{error}");
+    let store = RunStore::new(directory.path().join("runs"));
+    let [one, two] = [0, 1].map(|_| store.create(&plan(), WALL).unwrap().0);
+    let first = SystemLock::take(&locks, "lab:/tmp/shop", &one).unwrap();
+    let other = SystemLock::take(&locks, "lab:/tmp/other", &two).unwrap();
+    let error = SystemLock::take(&locks, "lab:/tmp/shop", &two).unwrap_err();
+    assert!(error.to_string().contains(&format!("held by run {}", one.id())), "{error}");
     drop(first);
-    SystemLock::take(&locks, "lab:/tmp/shop", "r3").unwrap();
+    SystemLock::take(&locks, "lab:/tmp/shop", &two).unwrap();
     drop(other);
 }
 
@@ -103,4 +106,33 @@ fn a_history_is_read_back_and_may_be_absent() {
     run.write(RunDir::HISTORY, newer.as_bytes()).unwrap();
     let error = run.history().unwrap_err().to_string();
     assert!(error.contains("history.json") && error.contains("newer"), "{error}");
+}
+
+#[test]
+fn a_debt_of_another_store_blocks_the_system_until_it_is_paid() {
+    let directory = tempfile::tempdir().unwrap();
+    let locks = directory.path().join("locks");
+    let run =
+        |store: &str| RunStore::new(directory.path().join(store)).create(&plan(), WALL).unwrap().0;
+    let (mine, yours) = (run("mine"), run("yours"));
+    drop(SystemLock::take(&locks, "lab:/tmp/shop", &mine).unwrap());
+    let ledger = Ledger::begin(mine.files().unwrap().ledger, mine.id()).unwrap();
+    let owed = crate::ledger::tests::owed(0, "down");
+    let (trial, fault) = (owed.trial, owed.fault.clone());
+    ledger.write_blocking(LedgerEntry::Armed(Box::new(owed))).unwrap();
+
+    let error = SystemLock::take(&locks, "lab:/tmp/shop", &yours).unwrap_err();
+    assert!(
+        matches!(&error, LockError::Owes { run, debts }
+            if run == mine.path() && debts == &["fault down in trial 0"]),
+        "{error}"
+    );
+    // Refused, it left the note as it was: the next one is refused, too.
+    assert!(SystemLock::take(&locks, "lab:/tmp/shop", &yours).is_err());
+    SystemLock::take(&locks, "lab:/tmp/other", &yours).unwrap();
+
+    let how = PaidHow::Reverted(Reverted::PutBack);
+    let (seen, by) = (String::new(), "undo".to_owned());
+    ledger.write_blocking(LedgerEntry::Paid { trial, fault, how, seen, by }).unwrap();
+    SystemLock::take(&locks, "lab:/tmp/shop", &yours).unwrap();
 }
