@@ -4,6 +4,7 @@
 
 mod conformance_pods;
 mod conformance_proxy;
+mod golden;
 mod proxy_control;
 mod proxy_edges;
 mod proxy_effects;

@@ -1,6 +1,7 @@
 //! What the command line may say. Typed, documented here, and meant elsewhere: each command has a
 //! file of its own that turns its arguments into work.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use agent::watchdog::HarnessProcess;
@@ -117,6 +118,12 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Show which mechanisms and servers this machine has
     Doctor(Doctor),
+    /// Consent to a plan that somebody else is going to run
+    Approve(Approve),
+    /// Rules over plans: test them, or ask them about a scenario
+    Policy(crate::commands::Policy),
+    /// List the kinds of fault, or try an injector of your own
+    Injectors(crate::commands::Injectors),
     /// One process of a lab
     #[command(hide = true, name = "lab-role")]
     LabRole(Rest),
@@ -202,6 +209,12 @@ pub(crate) struct Run {
     /// Use the lab of this state directory (`gameday lab up`) and leave it running
     #[arg(long, value_name = "DIR")]
     pub(crate) lab: Option<PathBuf>,
+    /// Abort when this file appears, too; beside the run's own switch
+    #[arg(long, value_name = "FILE")]
+    pub(crate) abort_file: Option<PathBuf>,
+    /// Listen on this loopback address for `POST /abort`; the token is in the run's directory
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) abort_http: Option<SocketAddr>,
     /// Print events as JSON lines, the verdict last
     #[arg(long)]
     pub(crate) json: bool,
@@ -277,6 +290,22 @@ pub(crate) struct Undo {
 pub(crate) struct Abort {
     #[command(flatten)]
     pub(crate) run: OneRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The hash of the plan, as `gameday plan` prints it
+    #[arg(value_name = "PLAN-SHA256")]
+    pub(crate) plan: String,
+    /// Who consents
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: String,
+    /// For how long it counts
+    #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
+    pub(crate) lasts: Duration,
+    /// Why, or under which conditions
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) note: String,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod gate;
 mod history;
 mod output;
 mod ports;

@@ -1,7 +1,7 @@
 //! Scenarios named on the command line: a file, or one of the catalogue. Reads, checks, prints
 //! what is wrong, makes the plan. Nothing is started here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use harness_core::diag::{Diagnostic, Severity};
 use harness_core::exit;
@@ -44,6 +44,13 @@ pub(crate) fn source(name: &str) -> Result<Source, Failure> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| could_not(&error))?;
     Ok(Source { name: name.to_owned(), text })
+}
+
+/// What paths in a scenario are relative to: its own directory; for one of the catalogue, the
+/// working directory.
+pub(crate) fn base(name: &str) -> PathBuf {
+    let path = Path::new(name);
+    path.parent().filter(|_| path.exists()).map(Path::to_owned).unwrap_or_default()
 }
 
 /// Checks a text; `Err` when it has errors, which are printed then. Warnings are printed, too.

@@ -2,8 +2,9 @@
 //! typed limits of `harness_core::policy`, for what only an organisation knows: change freezes,
 //! shares by environment, who must approve.
 //!
-//! A rule file is of a package at or below `gameday` and adds reasons to the sets `deny` and `warn`.
-//! A rule that cannot be evaluated denies. It reads the files that it is given and runs nothing.
+//! A rule file is of a package at or below `gameday` and adds reasons to the sets `deny` and
+//! `warn`. A rule that cannot be evaluated denies. It reads the files that it is given, and runs
+//! nothing.
 
 mod approvals;
 mod files;
@@ -49,12 +50,13 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// What the rules see as `input`.
     pub fn input(&self) -> Value {
+        let nanos = self.now.0.saturating_mul(1_000_000);
         serde_json::json!({
             "format": INPUT_FORMAT,
             "plan": self.plan,
             "planSha256": self.plan.sha256(),
             "environment": self.plan.system.environment,
-            "now": {"unixNanos": self.now.0.saturating_mul(1_000_000), "text": self.now.to_string()},
+            "now": {"unixNanos": nanos, "text": self.now.to_string()},
             "approvals": self.approvals,
         })
     }

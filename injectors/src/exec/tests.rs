@@ -41,7 +41,8 @@ case $verb in
 describe) echo '{"format":"gameday.exec/1","summary":"a file is there"}' ;;
 arm) echo '{"undo":{"file":"on"}}' ;;
 inject) : >"$directory/on"; echo '{}' ;;
-verify) if [ -e "$directory/on" ]; then echo '{"inPlace":true}'; else echo '{"inPlace":false}'; fi ;;
+verify)
+    if [ -e "$directory/on" ]; then echo '{"inPlace":true}'; else echo '{"inPlace":false}'; fi ;;
 revert)
     if [ -e "$directory/on" ]; then rm "$directory/on"; echo '{"reverted":"putBack"}'
     else echo '{"reverted":"wasClean"}'; fi ;;

@@ -195,5 +195,11 @@ mod tests {
         assert!(matches!(radius("checkout", 4), Err(FaultError::NoTarget { .. })));
         let unknown = radius("till", 1).unwrap_err().to_string();
         assert!(unknown.contains("there are checkout"), "{unknown}");
+        // What gameday itself acts through is no target.
+        let own = Service { name: "supervisor".into(), ..checkout(&[true]) };
+        let own = Topology { services: vec![own], ..Topology::default() };
+        let service = "supervisor".into();
+        let targets = Targets { service: &service, count: NonZeroU32::MIN, which: Which::Random };
+        assert!(matches!(targets.radius(&own), Err(FaultError::Conflict { .. })));
     }
 }

@@ -2,14 +2,17 @@
 
 mod abort;
 mod agent;
+mod approve;
 mod calibrate;
 mod completions;
 mod doctor;
 mod init;
+mod injectors;
 mod judge;
 mod lab;
 pub(crate) mod load;
 mod plan;
+mod policy;
 mod replay;
 mod report;
 mod run;
@@ -19,7 +22,9 @@ mod undo;
 mod validate;
 
 pub(crate) use calibrate::Calibrate;
+pub(crate) use injectors::Injectors;
 pub(crate) use lab::program;
+pub(crate) use policy::Policy;
 
 use std::process::ExitCode;
 
@@ -52,6 +57,9 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Schema => Ok(schema::run()),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
         Command::Doctor(arguments) => Ok(doctor::run(&arguments, style)),
+        Command::Approve(arguments) => approve::run(global, &arguments),
+        Command::Policy(arguments) => policy::run(global, &arguments),
+        Command::Injectors(arguments) => injectors::run(&arguments, style),
         Command::LabRole(arguments) => return lab::role(&arguments),
         Command::AgentProxy(arguments) => agent::proxy(&arguments),
         Command::AgentWatchdog(arguments) => agent::watchdog(&arguments),

@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "",
     "init",
     "validate",
@@ -20,6 +20,9 @@ const COMMANDS: [&str; 17] = [
     "schema",
     "completions",
     "doctor",
+    "approve",
+    "policy",
+    "injectors",
 ];
 
 #[test]

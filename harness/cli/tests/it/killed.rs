@@ -1,65 +1,11 @@
 //! `kill -9` of the harness: the faults revert without a person, and what is owed is paid.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, Running, alone, short_scenario, signal, until};
+use crate::support::{Place, alone, short_scenario, signal, until};
+use crate::target::{ledger_lines, order_works, run_in_force, watchdog};
 
 const LEASE: Duration = Duration::from_secs(2);
-
-/// One order through the shop's edge, on a connection of its own.
-fn order_works(address: &str) -> bool {
-    let attempt = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_millis(400)))?;
-        let request = format!(
-            "POST /checkout HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-             content-length: 0\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes())?;
-        let mut answer = [0; 32];
-        let count = stream.read(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
-    };
-    attempt().is_ok_and(|answer| answer.starts_with("HTTP/1.1 20"))
-}
-
-/// The public address of the lab in a state directory.
-fn shop(state: &Path) -> String {
-    let text = std::fs::read_to_string(state.join("lab.json")).unwrap();
-    let lab: serde_json::Value = serde_json::from_str(&text).unwrap();
-    lab["endpoints"]["edge"].as_str().unwrap().trim_start_matches("http://").to_owned()
-}
-
-fn ledger_lines(place: &Place) -> usize {
-    let text =
-        place.only_run().and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok());
-    text.map_or(0, |text| text.lines().count())
-}
-
-fn watchdog(place: &Place) -> Option<u32> {
-    let processes = place.processes();
-    processes.iter().find(|(_, words)| words.contains("agent-watchdog")).map(|(pid, _)| *pid)
-}
-
-/// A lab of its own and a run on it that has just been seen in force.
-fn run_in_force(place: &Place) -> (Running, String) {
-    let up = place.gameday(&["lab", "up", "--state", "shop"]);
-    assert_eq!(up.code, 0, "{up:?}");
-    let address = shop(&place.path().join("shop"));
-    assert!(order_works(&address), "the shop takes orders before");
-    let file = place.write("short.yaml", &short_scenario("2s", "60s"));
-    let mut run = place.start(&["run", &file, "--lab", "shop"]);
-    let broken = until(Duration::from_secs(20), || {
-        assert!(run.is_running(), "the run goes on while the fault is in force");
-        (watchdog(place).is_some() && ledger_lines(place) > 1 && !order_works(&address))
-            .then_some(())
-    });
-    assert!(broken.is_some(), "the fault is in force");
-    (run, address)
-}
 
 /// Looks until orders work again; how long it took.
 fn healed_after(began: Instant, address: &str) -> Duration {

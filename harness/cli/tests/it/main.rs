@@ -6,11 +6,15 @@
     reason = "a test may panic, and looks at the command with a clock of its own"
 )]
 
+mod attack;
 mod calibrate;
 mod catalogue;
 mod commands;
 mod help;
+mod injectors;
 mod killed;
 mod load;
+mod policy;
 mod stalled;
 mod support;
+mod target;

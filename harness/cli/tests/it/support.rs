@@ -67,10 +67,24 @@ impl Place {
 
     /// Starts a command.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.spawn(self.command(arguments))
+    }
+
+    /// Starts a command by way of another one, which must become it: `nsenter ... gameday ...`.
+    pub(crate) fn start_by(&self, way: &[String], arguments: &[&str]) -> Running {
+        let (program, before) = way.split_first().unwrap();
+        let inner = self.command(arguments);
+        let mut command = Command::new(program);
+        command.args(before).arg(inner.get_program()).args(inner.get_args());
+        command.current_dir(self.path()).stdin(Stdio::null());
+        command.env_remove("GAMEDAY_RUNS").env("NO_COLOR", "1").env("COLUMNS", "100");
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Running {
         let out = self.path().join(format!("out-{}", fastrand()));
         let err = out.with_extension("err");
-        let child = self
-            .command(arguments)
+        let child = command
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .spawn()

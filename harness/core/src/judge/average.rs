@@ -90,15 +90,15 @@ pub(super) fn average(
     look: &[&Found],
 ) -> (Conclusion, Averaged) {
     let (loss, loss_max) = asked(&expectation.assertion);
-    let lost: Vec<Lost> =
+    let all: Vec<Lost> =
         look.iter().filter_map(|found| lost(found, loss)).map(|lost| seen(lost, cap)).collect();
     let levels = Levels {
         fail: levels_among(plan, expectation.claim).fail,
         pass: levels(expectation.claim).pass,
     };
-    let told: Vec<f64> = lost.iter().filter_map(|lost| lost.shown).collect();
+    let told: Vec<f64> = all.iter().filter_map(|lost| lost.shown).collect();
     let mean = (!told.is_empty()).then(|| told.iter().sum::<f64>() / told.len() as f64);
-    let least: Vec<f64> = lost.iter().map(|lost| lost.least).collect();
+    let least: Vec<f64> = all.iter().map(|lost| lost.least).collect();
     let lower = match CappedLosses::new(&least, f64::INFINITY) {
         Ok(least) if plan.trials.mode == TrialMode::Inferred => least.lower_bound(levels.fail),
         // Plainly compared: what was lost at least.
@@ -107,10 +107,10 @@ pub(super) fn average(
     };
     let upper = match plan.trials.mode {
         TrialMode::Observed => Upper::Plain,
-        TrialMode::Inferred => upper(&lost, cap, levels.pass, plan.seed),
+        TrialMode::Inferred => upper(&all, cap, levels.pass, plan.seed),
     };
     let averaged = Averaged { mean, lower, upper, loss_max, loss };
-    (averaged.conclusion(&lost), averaged)
+    (averaged.conclusion(&all), averaged)
 }
 
 impl Averaged {
@@ -275,9 +275,9 @@ fn lost(found: &Found, loss: Loss) -> Option<Lost> {
         TrialState::Ok | TrialState::Bad => match found.value {
             Value::At(value) => {
                 // The rest to one of a share that is one but for rounding is nothing.
-                let lost = loss.turned(value).max(0.0);
-                let least = found.above.unwrap_or(lost);
-                Lost { least, most: lost, shown: Some(lost), possible }
+                let part = loss.turned(value).max(0.0);
+                let least = found.above.unwrap_or(part);
+                Lost { least, most: part, shown: Some(part), possible }
             }
             Value::Beyond(value) => Lost { least: value.max(0.0), ..unknown },
             Value::None | Value::Endless => unknown,

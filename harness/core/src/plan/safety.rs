@@ -16,7 +16,7 @@ pub struct SafetyPlan {
     pub guardrails: Vec<Guardrail>,
     /// Without a sign of life for this long, faults revert without us.
     pub lease: Duration,
-    /// Files of rules that may refuse the plan, as the scenario names them; beside the default ones.
+    /// Files of rules that may refuse the plan, as the scenario names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy: Vec<String>,
     /// So many persons must have approved this very plan.

@@ -124,7 +124,7 @@ fn a_debt_of_another_store_blocks_the_system_until_it_is_paid() {
     let error = SystemLock::take(&locks, "lab:/tmp/shop", &yours).unwrap_err();
     assert!(
         matches!(&error, LockError::Owes { run, debts }
-            if run == mine.path() && debts == &["fault down in trial 0"]),
+            if run == mine.path() && debts == &["fault down in trial 1"]),
         "{error}"
     );
     // Refused, it left the note as it was: the next one is refused, too.

@@ -71,7 +71,7 @@ fn a_sentence_and_an_object_are_reasons() {
         r#"package gameday.team
            import rego.v1
            deny contains "not today"
-           deny contains {"rule": "owner", "because": "nobody owns it", "hint": "name an owner"} if {
+           deny contains {"rule": "owner", "because": "nobody owns it", "hint": "name one"} if {
                input.plan.scenario.owner == ""
            }
            warn contains "a look would not hurt""#,

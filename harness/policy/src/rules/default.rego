@@ -22,9 +22,15 @@ deny contains {"rule": "environment", "because": because, "hint": "name it under
 # Outside of a lab a service keeps at least half of its instances, unless the data say otherwise.
 share_most := data.limits.shares[environment]
 
-else := 1 if is_lab
+share_most := 1 if {
+	not data.limits.shares[environment]
+	is_lab
+}
 
-else := 0.5
+share_most := 0.5 if {
+	not data.limits.shares[environment]
+	not is_lab
+}
 
 deny contains {"rule": "share", "because": because, "hint": "touch fewer instances"} if {
 	some fault in input.plan.faults
@@ -65,9 +71,15 @@ deny contains {"rule": "weekday", "because": because, "hint": "wait for another 
 # Persons who have read this very plan. Outside of a lab there is at least one.
 approvals_least := data.limits.approvals[environment]
 
-else := 0 if is_lab
+approvals_least := 0 if {
+	not data.limits.approvals[environment]
+	is_lab
+}
 
-else := 1
+approvals_least := 1 if {
+	not data.limits.approvals[environment]
+	not is_lab
+}
 
 deny contains {"rule": "approvals", "because": because, "hint": "ask for it: `gameday approve`"} if {
 	count(input.approvals) < approvals_least

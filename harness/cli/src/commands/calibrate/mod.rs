@@ -14,7 +14,7 @@ use harness_engine::run::RunSummary;
 use harness_engine::store::RunDir;
 
 use crate::args::{self, Global, Mode};
-use crate::commands::run::{How, carry_out, settled, shown};
+use crate::commands::run::{How, Stops, carry_out, settled, shown as shown_mode};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
@@ -65,8 +65,9 @@ pub(super) fn run(global: &Global, arguments: &Calibrate) -> Result<u8, Failure>
     };
     let wanted = scenario::plan(&scenario, global.color)?;
     let plan = asked::placebo_plan(&wanted);
-    let mode = if arguments.json { progress::Mode::Quiet } else { shown() };
-    let how = How { lab: arguments.lab.as_deref(), mode };
+    let mode = if arguments.json { progress::Mode::Quiet } else { shown_mode() };
+    let base = scenario::base(&arguments.file);
+    let how = How { lab: arguments.lab.as_deref(), mode, stops: Stops::NONE, base: &base };
     carry_out(global, plan, how, |run, summary| conclude(global, arguments, &wanted, run, &summary))
 }
 
@@ -77,10 +78,17 @@ fn conclude(
     run: RunDir,
     summary: &RunSummary,
 ) -> Result<u8, Failure> {
+    let id = run.id().clone();
+    let shown = show(global, arguments, wanted, run);
+    // What is owed counts more than a result that could not be written.
+    settled(summary, &id)?;
+    shown
+}
+
+fn show(global: &Global, arguments: &Calibrate, wanted: &Plan, run: RunDir) -> Result<u8, Failure> {
     let stored = Stored::read(run)?;
     let verdict = stored.verdict();
     stored.write_derived(&verdict)?;
-    settled(summary, &stored)?;
     if verdict.end != EndOfRun::Completed {
         return Err(Failure::with_code(verdict.exit_code, stored::sentence(&verdict)));
     }

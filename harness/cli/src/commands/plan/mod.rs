@@ -225,5 +225,12 @@ fn safety(plan: &Plan) -> Vec<String> {
     for guardrail in &safety.guardrails {
         lines.push(format!("aborts when {}", guardrail.text));
     }
+    for file in &safety.policy {
+        lines.push(format!("asks the rules in {file}"));
+    }
+    if safety.approvals > 0 {
+        let sha256 = plan.sha256();
+        lines.push(format!("needs {} approvals: gameday approve {sha256}", safety.approvals));
+    }
     lines
 }

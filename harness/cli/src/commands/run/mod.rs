@@ -1,27 +1,31 @@
 //! `gameday run FILE`: plan, policy, debts, locks; then the run, the verdict, the report.
 
+mod abort_http;
 mod referee;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::watchdog::HarnessProcess;
 use harness_core::event::AbortRequest;
-use harness_core::exit;
+use harness_core::exit::{self, EndOfRun};
 use harness_core::history::History;
+use harness_core::ids::RunId;
 use harness_core::plan::Plan;
-use harness_core::policy;
 use harness_core::time::Clock;
 use harness_engine::clock::RunClock;
 use harness_engine::run::{EngineError, RunInput, RunSummary};
-use harness_engine::store::{RunDir, RunStore, SystemLock};
+use harness_engine::store::{LockError, RunDir, RunStore, SystemLock};
 use harness_engine::watchdog::{WatchdogLink, WatchdogStart};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::args::{self, Global};
 use crate::commands::program;
 use crate::failure::Failure;
+use crate::gate;
 use crate::history;
 use crate::output;
 use crate::ports::{self, Origin};
@@ -29,6 +33,7 @@ use crate::progress::{Mode, Progress};
 use crate::scenario;
 use crate::stored::{self, Stored};
 use crate::style::Style;
+use abort_http::AbortHttp;
 use referee::Referee;
 
 /// Interrupts that wait to be taken; more of them say nothing new.
@@ -36,7 +41,9 @@ const INTERRUPTS_MAX: usize = 8;
 
 pub(crate) fn run(global: &Global, arguments: &args::Run) -> Result<u8, Failure> {
     let plan = scenario::plan(&arguments.scenario, global.color)?;
-    let how = How { lab: arguments.lab.as_deref(), mode: mode(arguments) };
+    let stops = Stops { file: arguments.abort_file.as_deref(), http: arguments.abort_http };
+    let base = scenario::base(&arguments.scenario.file);
+    let how = How { lab: arguments.lab.as_deref(), mode: mode(arguments), stops, base: &base };
     carry_out(global, plan, how, |run, summary| conclude(global, arguments, run, &summary))
 }
 
@@ -47,6 +54,24 @@ pub(crate) struct How<'a> {
     pub(crate) lab: Option<&'a Path>,
     /// What is shown meanwhile.
     pub(crate) mode: Mode,
+    /// Ways to stop it, beside interrupts and `gameday abort`.
+    pub(crate) stops: Stops<'a>,
+    /// Policies that the scenario names are found from here.
+    pub(crate) base: &'a Path,
+}
+
+/// Ways to stop a run that are off unless asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stops<'a> {
+    /// It stops when this file appears.
+    pub(crate) file: Option<&'a Path>,
+    /// It stops when it is told so at this loopback address.
+    pub(crate) http: Option<SocketAddr>,
+}
+
+impl Stops<'_> {
+    /// Only interrupts and `gameday abort`.
+    pub(crate) const NONE: Self = Self { file: None, http: None };
 }
 
 /// Carries out a plan, and concludes while the run is still locked.
@@ -56,15 +81,16 @@ pub(crate) fn carry_out(
     how: How<'_>,
     conclude: impl FnOnce(RunDir, RunSummary) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
-    review(&plan)?;
+    let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
+    let passed = gate::pass(&global.runs, &plan, how.base, clock.wall())?;
     let store = RunStore::new(&global.runs);
     refuse_unpaid(&store)?;
     let origin = origin(how.lab, &plan)?;
 
-    let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
     let (run, _lock) = store
         .create(&plan, clock.wall())
         .map_err(|error| Failure::could_not("make the run's directory", &error))?;
+    passed.keep(&run)?;
     let _system = lock_system(&origin, &run)?;
     let history = remember(&store, &plan, &run)?;
     let progress = Arc::new(Progress::new(how.mode, Style::stderr(global.color), &plan));
@@ -72,10 +98,18 @@ pub(crate) fn carry_out(
         output::tell(&format!("run {} in {}", run.id(), stored::short(run.path())));
     }
 
+    let http = how.stops.http.map(|address| AbortHttp::bind(address, &run)).transpose()?;
+    if let Some(http) = &http {
+        output::tell(&http.words());
+    }
+    let mut switches = vec![run.abort_path()];
+    switches.extend(how.stops.file.map(Path::to_owned));
+
     let ports = ports::ports(&plan, &run, &origin, clock)?;
     let plan = Arc::new(plan);
     let referee = Referee::new(Arc::clone(&plan), Arc::clone(&progress), history);
-    let done = drive(&plan, &run, ports, &progress, referee);
+    let outside = Outside { ports, http, switches };
+    let done = drive(&plan, &run, outside, &progress, referee);
     progress.finish();
     conclude(run, done?)
 }
@@ -91,15 +125,24 @@ fn remember(store: &RunStore, plan: &Plan, run: &RunDir) -> Result<History, Fail
     Ok(history)
 }
 
+/// What a run has to do with beside its plan and its directory.
+struct Outside {
+    ports: harness_engine::Ports,
+    http: Option<AbortHttp>,
+    switches: Vec<PathBuf>,
+}
+
 /// Runs the engine on a runtime of its own.
 fn drive(
     plan: &Arc<Plan>,
     run: &RunDir,
-    ports: harness_engine::Ports,
+    outside: Outside,
     progress: &Arc<Progress>,
     referee: Referee,
 ) -> Result<RunSummary, Failure> {
-    let interrupts = interrupts()?;
+    let Outside { ports, http, switches } = outside;
+    let (put, interrupts) = mpsc::channel(INTERRUPTS_MAX);
+    interrupt_by_signals(put.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -123,6 +166,11 @@ fn drive(
     };
     let files = run.files().map_err(|error| Failure::could_not("make the run's files", &error))?;
     let ended = runtime.block_on(async {
+        // Ends with this block.
+        let mut aside = JoinSet::new();
+        if let Some(http) = http {
+            aside.spawn(http.serve(put));
+        }
         let watchdog = WatchdogLink::start(watchdog)
             .await
             .map_err(|error| Failure::could_not("start the watchdog", &error))?;
@@ -132,7 +180,7 @@ fn drive(
             ports,
             files,
             interrupts,
-            switch: Some(run.abort_path()),
+            switches,
             observer: Arc::clone(progress) as Arc<dyn harness_engine::run::Observer>,
             enough: Some(Box::new(referee)),
             watchdog: Some(watchdog),
@@ -160,13 +208,30 @@ fn failed(run: &RunDir, error: EngineError) -> Failure {
     }
 }
 
-/// Judges, writes, prints; the exit code.
+/// Concludes a run; the exit code.
 fn conclude(
     global: &Global,
     arguments: &args::Run,
     run: RunDir,
     summary: &RunSummary,
 ) -> Result<u8, Failure> {
+    let id = run.id().clone();
+    let shown = show(global, arguments, run);
+    // What is owed counts more than a report that could not be written.
+    settled(summary, &id)?;
+    match (shown, &summary.end) {
+        // A full disk aborts the run, and then holds no report: it is an abort all the same.
+        (Err(failure), EndOfRun::Aborted { because }) => {
+            failure.tell();
+            let words = format!("aborted, and everything was put back: {because}");
+            Err(Failure::with_code(exit::ABORTED, words))
+        }
+        (shown, _) => shown,
+    }
+}
+
+/// Judges, writes and prints; the exit code.
+fn show(global: &Global, arguments: &args::Run, run: RunDir) -> Result<u8, Failure> {
     let stored = Stored::read(run)?;
     let verdict = stored.verdict();
     stored.write_derived(&verdict)?;
@@ -183,28 +248,16 @@ fn conclude(
     } else {
         output::say(&stored.text(&stored.plan, &verdict, style));
     }
-    settled(summary, &stored)?;
     Ok(verdict.exit_code)
 }
 
 /// Whether everything was put back.
-pub(crate) fn settled(summary: &RunSummary, stored: &Stored) -> Result<(), Failure> {
+pub(crate) fn settled(summary: &RunSummary, run: &RunId) -> Result<(), Failure> {
     if summary.owed.is_empty() {
         return Ok(());
     }
     Err(Failure::leftovers(format!("not put back: {}", summary.owed.join(", ")))
-        .hint(format!("`gameday undo {}` tries again and proves it", stored.run.id())))
-}
-
-fn review(plan: &Plan) -> Result<(), Failure> {
-    let refusals = policy::review(plan);
-    let Some((last, others)) = refusals.split_last() else { return Ok(()) };
-    for refusal in others {
-        output::tell(&format!("gameday: refused ({}): {}", refusal.rule, refusal.because));
-        output::tell(&format!("  hint: {}", refusal.hint));
-    }
-    Err(Failure::refused(format!("refused ({}): {}", last.rule, last.because))
-        .hint(last.hint.clone()))
+        .hint(format!("`gameday undo {run}` tries again and proves it")))
 }
 
 /// A run that owes something blocks the next one.
@@ -242,9 +295,13 @@ fn lock_system(origin: &Origin, run: &RunDir) -> Result<Option<SystemLock>, Fail
     let user = rustix::process::getuid().as_raw();
     let directory: PathBuf = std::env::temp_dir().join(format!("gameday-locks-{user}"));
     let identity = format!("lab:{}", state.display());
-    SystemLock::take(&directory, &identity, run.id().as_str())
-        .map(Some)
-        .map_err(|error| Failure::could_not("lock the system", &error))
+    SystemLock::take(&directory, &identity, run).map(Some).map_err(|error| match &error {
+        LockError::Owes { run, .. } => Failure::could_not("lock the system", &error)
+            .hint(format!("`gameday undo {}` puts it back and proves it", run.display())),
+        LockError::Held { .. } | LockError::File { .. } => {
+            Failure::could_not("lock the system", &error)
+        }
+    })
 }
 
 fn mode(arguments: &args::Run) -> Mode {
@@ -263,14 +320,12 @@ pub(crate) fn shown() -> Mode {
 }
 
 /// Interrupts of this process, counted. The first handler of the process is ours.
-fn interrupts() -> Result<mpsc::Receiver<AbortRequest>, Failure> {
-    let (put, take) = mpsc::channel(INTERRUPTS_MAX);
+fn interrupt_by_signals(put: mpsc::Sender<AbortRequest>) -> Result<(), Failure> {
     let mut count = 0;
     ctrlc::set_handler(move || {
         count += 1;
         // A full queue means that enough interrupts wait already.
         put.try_send(AbortRequest::Signal { count }).ok();
     })
-    .map_err(|error| Failure::could_not("listen for interrupts", &error))?;
-    Ok(take)
+    .map_err(|error| Failure::could_not("listen for interrupts", &error))
 }

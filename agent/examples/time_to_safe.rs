@@ -1,0 +1,365 @@
+//! How long after an interrupt everything in the proxy flows again: 20 edges of one proxy process
+//! are black holes, and each of 1,000 callers' connections has a request held back.
+//!
+//! `time_to_safe ROUNDS` prints one number a line: milliseconds from the interrupt to the last
+//! answer. A real engine with the real injector, its witness and a ledger on disk; only the system
+//! around the proxy is small. `ci/bench/safety.sh` runs it.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark has a clock and tasks of its own")]
+#![expect(clippy::print_stdout, reason = "its figures are its output")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration as StdDuration, Instant};
+
+use harness_core::event::{AbortRequest, Done, Event};
+use harness_core::exit::EndOfRun;
+use harness_core::journal::{Entry, What};
+use harness_core::load::{LoadDriver, LoadError, LoadJob, LoadSummary, SampleSink, Stop};
+use harness_core::plan::{Arm, Plan, SignalPlan, TrialMode};
+use harness_core::signal::{Source, Sources};
+use harness_core::system::{BoxFuture, Host, Opened, Processed, Steadiness, System, SystemError};
+use harness_core::time::{Clock, WallTime};
+use harness_core::topology::{Edge, Topology};
+use harness_core::units::Duration;
+use harness_engine::Ports;
+use harness_engine::clock::RunClock;
+use harness_engine::run::{Observer, RunInput, run};
+use harness_engine::store::RunStore;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+const EDGES: usize = 20;
+const CONNECTIONS_PER_EDGE: usize = 50;
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const STEP_MAX: StdDuration = StdDuration::from_secs(30);
+/// A plan as `gameday plan --json` prints it; all but its faults and times is kept.
+const PLAN: &str = include_str!("../../harness/policy/src/rego/plan.json");
+
+/// A proxy process on all edges; killed at the end.
+struct Proxy {
+    child: Child,
+    folder: tempfile::TempDir,
+    listen: Vec<SocketAddr>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl Proxy {
+    fn start(upstream: SocketAddr) -> ended::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let held: Vec<_> = (0..EDGES)
+            .map(|_| std::net::TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()?;
+        let listen: Vec<_> =
+            held.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
+        drop(held);
+        let mut routes = Vec::new();
+        for (index, listen) in listen.iter().enumerate() {
+            routes.push(json!({"edge": edge(index), "listen": listen, "upstream": upstream}));
+        }
+        let config = json!({"format": "gameday.proxy/1", "routes": routes});
+        let file = |name| folder.path().join(name);
+        std::fs::write(file("proxy.json"), config.to_string())?;
+        let program = std::env::current_exe()?;
+        let program = program.parent().and_then(Path::parent).map(|bin| bin.join("agent-proxy"));
+        let child = Command::new(program.ok_or("no folder of programs")?)
+            .arg("--config")
+            .arg(file("proxy.json"))
+            .arg("--socket")
+            .arg(file("proxy.sock"))
+            .stdin(Stdio::null())
+            .spawn()?;
+        let began = Instant::now();
+        while std::os::unix::net::UnixStream::connect(file("proxy.sock")).is_err() {
+            if began.elapsed() > STEP_MAX {
+                return Err("the proxy did not become ready".into());
+            }
+            std::thread::sleep(StdDuration::from_millis(5));
+        }
+        Ok(Self { child, folder, listen })
+    }
+
+    fn topology(&self) -> Topology {
+        let edges = self.listen.iter().enumerate().map(|(index, listen)| Edge {
+            name: edge(index).as_str().into(),
+            caller: format!("caller{index:02}"),
+            callee: "callee".into(),
+            addresses: vec![listen.to_string()],
+            interposable: true,
+        });
+        let socket = self.folder.path().join("proxy.sock");
+        Topology {
+            entry: "http://127.0.0.1:1".to_owned(),
+            edges: edges.collect(),
+            controls: [("proxy".to_owned(), socket.display().to_string())].into(),
+            ..Topology::default()
+        }
+    }
+}
+
+/// Errors of a benchmark: it ends with the first.
+mod ended {
+    pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+fn edge(index: usize) -> String {
+    format!("caller{index:02}->callee")
+}
+
+/// The system around the proxy: always there, always steady.
+#[derive(Clone)]
+struct Around(Topology);
+
+impl Host for Around {
+    fn record(&self) -> Option<Value> {
+        None
+    }
+
+    fn open(&self, _: Duration) -> BoxFuture<'_, Result<Opened, SystemError>> {
+        let system: Arc<dyn System> = Arc::new(self.clone());
+        Box::pin(std::future::ready(Ok(Opened { system, topology: self.0.clone() })))
+    }
+
+    fn close<'a>(&'a self, _: &'a Value, _: Duration) -> BoxFuture<'a, Result<(), SystemError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn left_behind<'a>(
+        &'a self,
+        _: &'a Value,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<String>, SystemError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+impl System for Around {
+    fn topology(&self, _: Duration) -> BoxFuture<'_, Result<Topology, SystemError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn reset(&self, _: Duration) -> BoxFuture<'_, Result<(), SystemError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn steadiness(&self, _: Duration) -> BoxFuture<'_, Result<Steadiness, SystemError>> {
+        Box::pin(std::future::ready(Ok(Steadiness::Steady)))
+    }
+
+    fn processed<'a>(
+        &'a self,
+        _: &'a str,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Processed, SystemError>> {
+        Box::pin(std::future::ready(Ok(Processed::default())))
+    }
+}
+
+/// Sends nothing: the callers' connections are the load.
+struct NoLoad;
+
+impl LoadDriver for NoLoad {
+    fn run<'a>(
+        &'a self,
+        _: LoadJob<'a>,
+        _: &'a dyn SampleSink,
+        stop: &'a dyn Stop,
+    ) -> BoxFuture<'a, Result<LoadSummary, LoadError>> {
+        Box::pin(async move {
+            stop.finishing().await;
+            Ok(LoadSummary {
+                due: 0,
+                sent: 0,
+                accepted: Vec::new(),
+                unknown: Vec::new(),
+                lag_us_p50: 0,
+                lag_us_p99: 0,
+                lag_us_max: 0,
+                cpu_cores: 0.0,
+                pauses: 0,
+                paused: Duration::ZERO,
+            })
+        })
+    }
+}
+
+struct NoSources;
+
+impl Sources for NoSources {
+    fn source(
+        &self,
+        _: &SignalPlan,
+        _: &Topology,
+        _: Arc<dyn Clock>,
+    ) -> Result<Arc<dyn Source>, String> {
+        Err("there is none".to_owned())
+    }
+}
+
+/// Counts faults that were seen in force.
+#[derive(Default)]
+struct InForce(AtomicUsize);
+
+impl Observer for InForce {
+    fn entry(&self, entry: &Entry) {
+        if let What::Event(Event::Done { outcome: Done::Effective { .. }, .. }) = &entry.what {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn paying(&self, _: &str) {}
+}
+
+/// One trial with a black hole on every edge.
+fn plan(topology: &Topology) -> ended::Result<Plan> {
+    let mut plan: Plan = serde_json::from_str(PLAN)?;
+    let pattern = plan.faults.first().ok_or("the plan has a fault")?.clone();
+    plan.system.topology = topology.declared();
+    plan.faults = (0..EDGES)
+        .map(|index| {
+            let mut fault = pattern.clone();
+            fault.id = format!("f{index:02}").as_str().into();
+            fault.spec = json!({"edge": edge(index), "mode": "blackhole"});
+            fault.lasts = Duration::from_secs(60);
+            fault.radius.edges = vec![edge(index)];
+            fault
+        })
+        .collect();
+    let faults = plan.faults.iter().map(|fault| fault.id.clone()).collect();
+    let arm = plan.trials.planned.first().ok_or("the plan has a trial")?.arm.clone();
+    plan.arms = vec![Arm { name: arm.clone(), faults }];
+    plan.trials.planned.retain(|trial| trial.arm == arm);
+    plan.trials.planned.truncate(1);
+    plan.trials.spare.clear();
+    plan.trials.mode = TrialMode::Observed;
+    plan.phases.warmup = Duration::from_millis(100);
+    plan.phases.baseline = Duration::from_millis(100);
+    plan.phases.fault = Duration::from_secs(60);
+    plan.steady.hold = Duration::from_millis(100);
+    plan.steady.success_at_least = harness_core::units::Ratio::ZERO;
+    plan.steady.latency = None;
+    plan.steady.sentinels.clear();
+    plan.signals.clear();
+    plan.expectations.clear();
+    plan.safety.guardrails.clear();
+    plan.safety.lease = Duration::from_secs(60);
+    Ok(plan)
+}
+
+/// Answers every request, for ever.
+async fn upstream(listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let mut piece = [0; 1024];
+            while let Ok(length) = stream.read(&mut piece).await {
+                // One request fits into one piece here.
+                if length == 0 || stream.write_all(ANSWER).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Sends one request on each of the callers' connections; none of them is answered yet.
+async fn hold(listen: &[SocketAddr]) -> ended::Result<JoinSet<std::io::Result<Instant>>> {
+    let mut held = JoinSet::new();
+    for address in listen {
+        for _ in 0..CONNECTIONS_PER_EDGE {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            stream.write_all(REQUEST).await?;
+            held.spawn(async move {
+                let mut answer = [0; 1024];
+                let length = stream.read(&mut answer).await?;
+                if length == 0 {
+                    return Err(std::io::Error::other("a held connection was closed"));
+                }
+                Ok(Instant::now())
+            });
+        }
+    }
+    Ok(held)
+}
+
+async fn round(proxy: &Proxy) -> ended::Result<StdDuration> {
+    let folder = tempfile::tempdir()?;
+    let topology = proxy.topology();
+    let plan = plan(&topology)?;
+    let (dir, _lock) = RunStore::new(folder.path()).create(&plan, WallTime(0))?;
+    let in_force = Arc::new(InForce::default());
+    let (interrupt, interrupts) = mpsc::channel(4);
+    let input = RunInput {
+        run: dir.id().clone(),
+        plan: Arc::new(plan),
+        ports: Ports {
+            host: Arc::new(Around(topology)),
+            registry: injectors::registry(),
+            driver: Arc::new(NoLoad),
+            sources: Arc::new(NoSources),
+            clock: Arc::new(RunClock::start()),
+        },
+        files: dir.files()?,
+        interrupts,
+        switches: Vec::new(),
+        observer: Arc::clone(&in_force) as Arc<dyn Observer>,
+        enough: None,
+        watchdog: None,
+    };
+    let running = tokio::spawn(run(input));
+    let began = Instant::now();
+    while in_force.0.load(Ordering::SeqCst) < EDGES {
+        if running.is_finished() || began.elapsed() > STEP_MAX {
+            return Err(format!("not in force: {:?}", running.await?).into());
+        }
+        tokio::time::sleep(StdDuration::from_millis(10)).await;
+    }
+    let mut held = hold(&proxy.listen).await?;
+    // All of them are in the proxy; an answer now would be a hole in the black hole.
+    tokio::time::sleep(StdDuration::from_millis(200)).await;
+    if let Some(early) = held.try_join_next() {
+        return Err(format!("a request was not held back: {early:?}").into());
+    }
+    let interrupted = Instant::now();
+    interrupt.send(AbortRequest::Signal { count: 1 }).await?;
+    let mut last = StdDuration::ZERO;
+    while let Some(answered) = tokio::time::timeout(STEP_MAX, held.join_next()).await? {
+        last = last.max(answered??.duration_since(interrupted));
+    }
+    let summary = running.await??;
+    if !matches!(summary.end, EndOfRun::Aborted { .. }) || !summary.owed.is_empty() {
+        return Err(format!("the run did not end clean: {summary:?}").into());
+    }
+    Ok(last)
+}
+
+fn main() -> ended::Result<()> {
+    let rounds: u32 = std::env::args().nth(1).ok_or("usage: time_to_safe ROUNDS")?.parse()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let mut aside = JoinSet::new();
+        aside.spawn(upstream(listener));
+        let proxy = Proxy::start(address)?;
+        for _ in 0..rounds {
+            let took = round(&proxy).await?;
+            println!("{:.3}", took.as_secs_f64() * 1e3);
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,146 @@
+//! `kill -9` of the harness at each line of the ledger, for every kind of fault that this machine
+//! has. A kind is tried as its scenario in the catalogue uses it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Figure, SAFE_MAX, skip};
+use crate::support::{Place, alone, until};
+use crate::target::{lab_up, newest_run, order_works};
+
+/// Lines of a ledger on a lab that was there before: header, armed, injected, paid.
+const LINES: usize = 4;
+
+/// Kinds that no scenario of the catalogue can use: they need the user's own programs.
+const WITHOUT_SCENARIO: [&str; 1] = ["exec"];
+
+/// The kinds that this machine can do, each with a specification from the catalogue.
+fn kinds(place: &Place) -> BTreeMap<String, Value> {
+    let doctor = place.gameday(&["doctor", "--json"]);
+    let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
+    let here = doctor["faults"].as_array().unwrap().iter().filter(|fault| {
+        fault["system"] == "lab" && fault["missing"].as_array().unwrap().is_empty()
+    });
+    let mut specs = BTreeMap::new();
+    let list = place.gameday(&["validate", "--list"]);
+    for name in list.out.lines().filter_map(|line| line.split_whitespace().next()) {
+        let plan = place.gameday(&["plan", name, "--json"]);
+        let Ok(plan) = serde_json::from_str::<Value>(&plan.out) else { continue };
+        for fault in plan["faults"].as_array().unwrap() {
+            let kind = fault["kind"].as_str().unwrap().to_owned();
+            specs.entry(kind).or_insert_with(|| fault["spec"].clone());
+        }
+    }
+    here.map(|fault| fault["kind"].as_str().unwrap().to_owned())
+        .filter(|kind| !WITHOUT_SCENARIO.contains(&kind.as_str()))
+        .filter_map(|kind| {
+            let spec = specs.remove(&kind);
+            if spec.is_none() {
+                skip(&format!("attack_on_{kind}"), "it has no scenario in the catalogue");
+            }
+            Some((kind, spec?))
+        })
+        .collect()
+}
+
+fn scenario(kind: &str, spec: &Value) -> String {
+    format!(
+        "apiVersion: gameday.dev/v1alpha1
+kind: Scenario
+metadata: {{name: attacked, title: One fault of this kind}}
+spec:
+  system: {{lab: shop}}
+  load: {{open: {{rate: 50/s, mix: [{{weight: 1, post: /checkout}}]}}}}
+  steadyState: {{success: 50%, hold: 200ms}}
+  phases: {{warmup: 100ms, baseline: 300ms, settle: 100ms}}
+  faults:
+    - {{id: it, {kind}: {spec}, for: 500ms}}
+  expect:
+    - invariant: {{noneLost: true, noneTwice: true}}
+  safety: {{lease: 2s}}
+  trials: {{count: 1, placebo: 0, mode: observed, seed: 1}}
+"
+    )
+}
+
+fn ledger(runs: &Path) -> String {
+    let run = newest_run(runs);
+    run.and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok()).unwrap_or_default()
+}
+
+/// Keeps the newest undo record of a ledger as a golden file, where that is asked for.
+fn bless(kind: &str, runs: &Path) {
+    let Some(directory) = std::env::var_os("GAMEDAY_BLESS_UNDO") else { return };
+    let text = ledger(runs);
+    let entries =
+        text.lines().filter_map(|line| serde_json::from_str(line.split_once(' ')?.1).ok());
+    let mut armed = Value::Null;
+    for entry in entries.collect::<Vec<Value>>() {
+        if let Some(fault) = entry.get("armed") {
+            armed = fault.clone();
+        } else if let Some(undo) = entry.pointer("/injected/undo").filter(|undo| !undo.is_null()) {
+            armed["undo"] = undo.clone();
+        }
+    }
+    assert!(armed["undo"].is_object(), "{kind} leaves a record: {text}");
+    let path = PathBuf::from(directory).join(format!("{kind}.json"));
+    std::fs::write(path, serde_json::to_string_pretty(&armed).unwrap() + "\n").unwrap();
+}
+
+#[test]
+fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
+    let _alone = alone();
+    let place = Place::new();
+    let kinds = kinds(&place);
+    assert!(kinds.len() >= 3, "{kinds:?}");
+    let address = lab_up(&place);
+    for (kind, spec) in &kinds {
+        let file = place.write(&format!("{kind}.yaml"), &scenario(kind, spec));
+        for line in 1..=LINES {
+            kill_at(&place, &address, (kind, &file), line);
+        }
+    }
+    let down = place.gameday(&["lab", "down", "--state", "shop"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(place.processes().is_empty(), "{:?}", place.processes());
+}
+
+fn kill_at(place: &Place, address: &str, (kind, file): (&str, &str), line: usize) {
+    let at = format!("{kind}, killed at line {line}");
+    let runs = place.path().join(format!("runs-{kind}-{line}"));
+    let runs_text = runs.display().to_string();
+    let mut run = place.start(&["run", file, "--lab", "shop", "--runs", &runs_text]);
+    let there = until(Duration::from_secs(30), || {
+        (ledger(&runs).lines().count() >= line || !run.is_running()).then_some(())
+    });
+    assert!(there.is_some(), "{at}: the line is written");
+    let ended = !run.is_running();
+    let began = Instant::now();
+    if ended {
+        let said = run.end();
+        assert!(said.code <= 2, "{at}: it ended by itself: {said:?}");
+    } else {
+        run.kill();
+    }
+    let watchdog = || {
+        place
+            .processes()
+            .into_iter()
+            .any(|(_, words)| words.contains("agent-watchdog") && words.contains(&runs_text))
+    };
+    let gone = until(SAFE_MAX, || (!watchdog()).then(|| began.elapsed()));
+    let to_safe = gone.unwrap_or_else(|| panic!("{at}: the watchdog is still there"));
+    let undo = place.gameday(&["undo", "--runs", &runs_text]);
+    assert_eq!(undo.code, 0, "{at}: {undo:?}");
+    assert!(undo.out.contains("Nothing is owed"), "{at}: the watchdog has paid: {undo:?}");
+    let works = until(SAFE_MAX, || order_works(address).then_some(()));
+    assert!(works.is_some(), "{at}: orders work again");
+    let attack = format!("kill -9 at ledger line {line}");
+    Figure { attack: &attack, kind, to_safe, named: 0 }.keep();
+    if line == LINES {
+        bless(kind, &runs);
+    }
+}
