@@ -31,6 +31,8 @@ pub enum Defect {
     RestartSlow,
     /// The edge never retries on another instance.
     RetriesOff,
+    /// The edge sends requests to its instances in turn, however many already wait there.
+    BalanceBlind,
     /// Payments answers in about 150 ms instead of 8 ms.
     PaymentsSlow,
     /// The cost cap watches and never acts.
@@ -56,7 +58,7 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 14] = [
+const KNOWN: [KnownDefect; 15] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("supervisor", "off", Defect::SupervisorOff, "dead instances stay dead"),
@@ -67,6 +69,7 @@ const KNOWN: [KnownDefect; 14] = [
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
     known("restart", "slow", Defect::RestartSlow, "a dead instance waits 4 s for its restart"),
     known("retries", "off", Defect::RetriesOff, "the edge retries nothing"),
+    known("balance", "blind", Defect::BalanceBlind, "the edge ignores how busy an instance is"),
     known("payments", "slow", Defect::PaymentsSlow, "payments takes about 150 ms"),
     known("cap", "off", Defect::CapOff, "the cost cap stops nothing"),
     known("cap", "late", Defect::CapLate, "the cost cap takes 8 s to act"),

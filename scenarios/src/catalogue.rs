@@ -21,7 +21,10 @@ macro_rules! entries {
 /// All of them, in the order of their names.
 const ALL: &[Entry] = entries!(
     "breaker-automation",
+    "checkout-pause",
     "checkout-pod-kill",
+    "payments-brown-out",
+    "payments-errors",
     "payments-outage",
     "payments-outage-guarded",
     "payments-slow",

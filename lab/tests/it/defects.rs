@@ -91,3 +91,13 @@ fn a_worker_that_duplicates_charges_orders_twice() {
     assert!(all_within(&accepted, &ranges["stored"]), "{ranges}");
     assert_ne!(ranges["processedTwice"], Value::Array(vec![]));
 }
+
+#[test]
+fn a_blind_balancer_keeps_asking_an_instance_that_stands_still() {
+    let lab = TestLab::up(&["balance=blind"]);
+    let frozen = lab.pods("checkout").remove(1).pid.unwrap();
+    let seen = lab.orders_while(("blind-1", 100, 2), || signal(frozen, Signal::STOP));
+    signal(frozen, Signal::CONT);
+    // The fault begins a second into the load: a third of what follows waits in vain.
+    assert!(seen.success() < 0.9, "{:?}", seen.by_status);
+}

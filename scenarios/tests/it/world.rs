@@ -73,6 +73,26 @@ impl TryFrom<WrittenLatency> for Latency {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct HttpError {
+    edge: EdgeName,
+    status: u16,
+    share: Ratio,
+    method: String,
+    path: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct BrownOut {
+    edge: EdgeName,
+    errors: Ratio,
+    delay: Duration,
+    on: Duration,
+    off: Duration,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Kill {
     service: ServiceName,
     #[serde(default = "one")]
@@ -154,6 +174,9 @@ harmless!(OutageFault, Outage, "dependency-outage", Reversible, "proxy", |s, t| 
     &s.edge, t
 ));
 harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
 struct Blind;
@@ -188,6 +211,9 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(OutageFault), proxy));
     registry.register("lab", entry(Arc::new(LatencyFault), proxy));
     registry.register("lab", entry(Arc::new(KillFault), &[Requirement("signals")]));
+    registry.register("lab", entry(Arc::new(ErrorFault), proxy));
+    registry.register("lab", entry(Arc::new(BrownOutFault), proxy));
+    registry.register("lab", entry(Arc::new(PauseFault), &[Requirement("signals")]));
     registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
     registry
 }

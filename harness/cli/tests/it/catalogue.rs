@@ -37,6 +37,12 @@ rows! {
     a_killed_pod_without_supervisor: "checkout-pod-kill", Some("supervisor=off") => 1;
     a_killed_pod_without_alerts: "checkout-pod-kill", Some("alerter=off") => 1;
     a_killed_pod_that_pages_twice: "checkout-pod-kill", Some("alerter=repeats") => 1;
+    a_paused_pod_holds_up_few: "checkout-pause", None => 0;
+    a_paused_pod_behind_a_blind_balancer: "checkout-pause", Some("balance=blind") => 1;
+    failing_charges_are_survived: "payments-errors", None => 0;
+    failing_charges_without_fallback: "payments-errors", Some("fallback=off") => 1;
+    a_brown_out_is_survived: "payments-brown-out", None => 0;
+    a_brown_out_without_breaker: "payments-brown-out", Some("breaker=off") => 1;
     slow_payments_are_survived: "payments-slow", None => 0;
     slow_payments_without_breaker: "payments-slow", Some("breaker=off") => 1;
     the_breaker_acts_and_stays_quiet: "breaker-automation", None => 0;

@@ -152,12 +152,13 @@ impl Gateway {
     }
 
     fn choose(&self, tried: &[bool]) -> Option<usize> {
+        let blind = self.context.layout.defects.has(Defect::BalanceBlind);
         let candidates: Vec<Candidate> = self
             .upstreams
             .iter()
             .zip(tried)
             .map(|(upstream, tried)| Candidate {
-                pending: upstream.pending.load(Ordering::Relaxed),
+                pending: if blind { 0 } else { upstream.pending.load(Ordering::Relaxed) },
                 ejected: upstream.is_ejected(),
                 tried: *tried,
             })
