@@ -72,7 +72,7 @@ fn a_sentence_and_an_object_are_reasons() {
            import rego.v1
            deny contains "not today"
            deny contains {"rule": "owner", "because": "nobody owns it", "hint": "name one"} if {
-               input.plan.scenario.owner == ""
+               input.plan.system.environment == "lab"
            }
            warn contains "a look would not hurt""#,
     )
