@@ -39,8 +39,16 @@ pub enum Defect {
     CapOff,
     /// The cost cap acts after 8 s above its limit instead of 500 ms.
     CapLate,
+    /// The cost cap stops the shop's own jobs, too.
+    CapBlunt,
     /// The batch runner runs all jobs at once.
     QuotaOff,
+    /// The alerter takes what it cannot see for an outage.
+    AlerterAlarmist,
+    /// The alerter takes what it cannot see for health.
+    AlerterComplacent,
+    /// The alerter pages for each alert of an incident.
+    AlerterFloods,
     /// The alerter drops a page that the pager did not take at once.
     AlerterForgets,
 }
@@ -58,12 +66,15 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 15] = [
+const KNOWN: [KnownDefect; 19] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("supervisor", "off", Defect::SupervisorOff, "dead instances stay dead"),
     known("alerter", "off", Defect::AlerterOff, "alerts fire but nobody is told"),
     known("alerter", "repeats", Defect::AlerterRepeats, "each incident pages twice"),
+    known("alerter", "alarmist", Defect::AlerterAlarmist, "what cannot be seen pages as down"),
+    known("alerter", "complacent", Defect::AlerterComplacent, "stale metrics page nobody"),
+    known("alerter", "floods", Defect::AlerterFloods, "each alert of an incident pages"),
     known("alerter", "forgets", Defect::AlerterForgets, "an undelivered page is dropped"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
@@ -73,6 +84,7 @@ const KNOWN: [KnownDefect; 15] = [
     known("payments", "slow", Defect::PaymentsSlow, "payments takes about 150 ms"),
     known("cap", "off", Defect::CapOff, "the cost cap stops nothing"),
     known("cap", "late", Defect::CapLate, "the cost cap takes 8 s to act"),
+    known("cap", "blunt", Defect::CapBlunt, "the cost cap stops the shop's own jobs, too"),
     known("quota", "off", Defect::QuotaOff, "any number of jobs runs at once"),
 ];
 

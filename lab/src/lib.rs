@@ -11,6 +11,7 @@ mod defects;
 mod down;
 mod http;
 mod layout;
+mod leases;
 mod log;
 mod logs;
 mod measure;

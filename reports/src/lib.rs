@@ -20,7 +20,8 @@ pub use format::{Format, JunitInconclusive, Options, TextStyle, UnknownFormat};
 pub use model::{
     ActionMark, AlertMark, ArmCount, Dot, EVENTS_MAX, ExpectationReport, FORMAT, FaultSpan,
     FaultWords, Headline, InvalidTrial, LeftoverReport, LoadFacts, POINTS_MAX, PhaseSpan, Pulse,
-    PulseSpan, PulseTrack, Report, RunFacts, Series, Setting, TrialReport, ValidityReport, Zero,
+    PulseSpan, PulseTrack, Report, RunFacts, Series, Setting, SpendTrack, TrialReport,
+    ValidityReport, Zero,
 };
 pub use text::wrapped;
 

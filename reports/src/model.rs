@@ -6,6 +6,7 @@
 
 mod build;
 mod series;
+mod spend;
 mod trial;
 mod words;
 
@@ -19,6 +20,7 @@ use harness_core::time::WallTime;
 use harness_core::verdict::{Counts, Estimate, Measured, Outcome, Quantity, TrialState};
 use serde::{Deserialize, Serialize};
 
+pub use spend::SpendTrack;
 pub use trial::{
     ActionMark, AlertMark, FaultSpan, LoadFacts, PhaseSpan, Pulse, PulseSpan, PulseTrack, Series,
     TrialReport, Zero,

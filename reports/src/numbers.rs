@@ -46,8 +46,16 @@ pub(crate) fn in_unit(value: f64, unit: &str) -> String {
         "s" => seconds(value),
         "ms" => seconds(value / 1e3),
         "us" => seconds(value / 1e6),
+        // Money may be a small part of a cent.
+        _ if is_money(unit) && value.abs() < 1.0 => format!("{} {unit}", trimmed(value, 6)),
         _ => format!("{} {unit}", trimmed(value, 2)),
     }
+}
+
+/// `EUR`, or `EUR/s`.
+fn is_money(unit: &str) -> bool {
+    let currency = unit.strip_suffix("/s").unwrap_or(unit);
+    currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_uppercase())
 }
 
 /// `at most 800 ms`.

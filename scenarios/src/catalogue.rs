@@ -20,14 +20,19 @@ macro_rules! entries {
 
 /// All of them, in the order of their names.
 const ALL: &[Entry] = entries!(
+    "alert-storm",
     "breaker-automation",
     "checkout-pause",
     "checkout-pod-kill",
+    "collector-blackout",
+    "cost-runaway",
+    "pager-down",
     "payments-brown-out",
     "payments-errors",
     "payments-outage",
     "payments-outage-guarded",
     "payments-slow",
+    "price-spike",
 );
 
 /// All of them, in the order of their names.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use harness_core::diag::Span;
-use harness_core::units::{Duration, Quantile, Rate, Ratio, UnitError};
+use harness_core::units::{Currency, Duration, Money, Quantile, Rate, Ratio, SpendRate, UnitError};
 
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean, listed, nearest};
@@ -39,6 +39,15 @@ impl Quantity for Rate {
 }
 impl Quantity for Ratio {
     const NAME: &'static str = "a ratio";
+}
+impl Quantity for Currency {
+    const NAME: &'static str = "a currency";
+}
+impl Quantity for Money {
+    const NAME: &'static str = "an amount of money";
+}
+impl Quantity for SpendRate {
+    const NAME: &'static str = "a rate of spending";
 }
 impl Quantity for Quantile {
     const NAME: &'static str = "a quantile";

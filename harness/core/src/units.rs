@@ -1,7 +1,7 @@
-//! Quantities that carry their unit: durations, rates, ratios, quantiles.
+//! Quantities that carry their unit: durations, rates, ratios, quantiles, money.
 //!
 //! All parse from and print to the text that scenarios use (`250ms`, `400/s`, `99.9%`, `p99`), are
-//! exact (integers inside), and refuse a bare number. Sizes and money are not here yet.
+//! exact (integers inside), and refuse a bare number. Sizes are not here yet.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,9 +11,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod duration;
+mod money;
 mod ratio;
 
 pub use duration::Duration;
+pub use money::{Currency, Money, SpendRate};
 pub use ratio::{Quantile, Ratio};
 
 /// Why a text is not a quantity.
@@ -219,6 +221,9 @@ text_form!(
 );
 text_form!(Rate, r"^[0-9]+(\.[0-9]+)?/(s|m|min|h)$", "Events per time: `400/s`, `30/m`.");
 text_form!(Ratio, r"^[0-9]+(\.[0-9]+)?%$", "A share in percent: `99.9%`.");
+text_form!(Currency, r"^[A-Z]{3}$", "A currency by its three letters: `EUR`.");
+text_form!(Money, r"^[0-9]+(\.[0-9]+)? ?[A-Z]{3}$", "An amount of money: `0.02 EUR`.");
+text_form!(SpendRate, r"^[0-9]+(\.[0-9]+)? ?[A-Z]{3}/(s|m|min|h)$", "Money per time: `1.5 EUR/s`.");
 text_form!(Quantile, r"^p[0-9]+(\.[0-9]+)?$", "A quantile: `p50`, `p99`, `p99.9`.");
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What a lab's automations did: changes of breakers, and restarts by the supervisor.
+//! What a lab's automations did: changes of breakers, acts of the cost cap, and restarts by the
+//! supervisor.
 //!
 //! Asks the supervisor at a fixed period, and once more at the end. Stamps come from the acting
 //! process itself, so that the period costs no precision. What happened before the source began is
@@ -131,7 +132,7 @@ impl<'a, F: Feed> Looks<'a, F> {
         self.noticed += 1;
         self.outlet.put(SignalEvent::Action(ActionNotice {
             signal: self.outlet.signal.clone(),
-            actor: F::ACTOR.to_owned(),
+            actor: action.actor.to_owned(),
             action: action.verb,
             target: action.target,
             at: self.begun.run_time(action.monotonic_us, self.outlet.now()),

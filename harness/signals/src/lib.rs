@@ -7,8 +7,10 @@ mod actions;
 mod http;
 mod monotonic;
 mod outlet;
+mod pages;
 mod probe;
 mod registry;
+mod spend;
 mod text;
 mod webhook;
 

@@ -13,7 +13,9 @@ use hyper::http::uri::PathAndQuery;
 
 use crate::actions::Actions;
 use crate::http::authority;
+use crate::pages::Pages;
 use crate::probe::Probe;
+use crate::spend::SpendFeed;
 use crate::text::short;
 use crate::webhook::Alerts;
 
@@ -23,11 +25,16 @@ const EVERY_MIN: Duration = Duration::from_millis(5);
 const ALERTER: &str = "alerter";
 /// The control address that tells what automations did.
 const SUPERVISOR: &str = "supervisor";
+/// The control address that tells what was spent.
+const METER: &str = "meter";
+/// The control address that tells which pages arrived.
+const PAGER: &str = "pager";
 
 /// Makes every kind of source there is.
 ///
-/// Probes need nothing but an edge's addresses or the entry; alerts and actions are read through
-/// the topology's controls `alerter` and `supervisor`, as a lab has them.
+/// Probes need nothing but an edge's addresses or the entry; alerts, actions, pages and spend are
+/// read through the topology's controls `alerter`, `supervisor`, `pager` and `meter`, as a lab has
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignalSources;
 
@@ -76,6 +83,19 @@ impl Sources for SignalSources {
                 signal,
                 supervisor: control(topology, SUPERVISOR)?,
                 every: period(*every)?,
+                clock,
+            }),
+            SourcePlan::Pages { every } => Arc::new(Pages {
+                signal,
+                pager: control(topology, PAGER)?,
+                every: period(*every)?,
+                clock,
+            }),
+            SourcePlan::Spend { every, currency } => Arc::new(SpendFeed {
+                signal,
+                meter: control(topology, METER)?,
+                every: period(*every)?,
+                currency: *currency,
                 clock,
             }),
         })

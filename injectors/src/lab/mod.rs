@@ -2,30 +2,38 @@
 //!
 //! The lab is reached over its HTTP interface and its processes' numbers only.
 
+mod alert_storm;
 mod client;
+mod cost_runaway;
 mod fd_limit;
 mod host;
 mod kind;
 mod pod_kill;
 mod pod_witness;
+mod price_spike;
 mod process_fault;
 mod process_pause;
+mod spend;
 mod system;
 mod targets;
 
 use std::sync::Arc;
 
-use harness_core::fault::{FaultEntry, Registry};
+use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witness};
 
+pub use alert_storm::{AlertStorm, AlertStormDebt, AlertStormSpec, AlertStormWitness};
+pub use cost_runaway::{CostRunaway, CostRunawayDebt, CostRunawaySpec, CostRunawayWitness};
 pub use host::{LabHost, LabStart};
 pub use kind::lab_kind;
 pub(crate) use kind::refuse_control;
 pub use pod_kill::{PodKill, PodKillDebt, PodKillSpec};
 pub use pod_witness::PodWitness;
+pub use price_spike::{PriceSpike, PriceSpikeDebt, PriceSpikeSpec, PriceSpikeWitness};
+pub use spend::LabControl;
 pub use system::LabSystem;
 pub use targets::Which;
 
-use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, exec, proxy};
+use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, proxy};
 
 /// The key of this kind of system in scenarios and in the registry.
 pub const LAB: &str = "lab";
@@ -48,4 +56,15 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register(LAB, pause);
     let limit = process_fault::entry::<fd_limit::LimitSpec>(vec![LOOPBACK, PRLIMIT, PROC]);
     registry.register(LAB, limit);
+    let told = || vec![LOOPBACK, PROC];
+    let entry =
+        |injector: Arc<dyn DynInjector>, witness: Arc<dyn Witness>, requires: Vec<Requirement>| {
+            FaultEntry { injector, witness, requires }
+        };
+    registry.register(LAB, entry(Arc::new(CostRunaway), Arc::new(CostRunawayWitness), told()));
+    registry.register(LAB, entry(Arc::new(PriceSpike), Arc::new(PriceSpikeWitness), told()));
+    registry.register(LAB, entry(Arc::new(AlertStorm), Arc::new(AlertStormWitness), told()));
+    let proxied = vec![LOOPBACK, PROC, UNIX_SOCKETS];
+    let blackout = Arc::new(proxy::CollectorBlackout);
+    registry.register(LAB, entry(blackout, Arc::new(proxy::CollectorWitness), proxied));
 }

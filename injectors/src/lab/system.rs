@@ -99,7 +99,7 @@ impl System for LabSystem {
 }
 
 /// A value of a query; the lab decodes `%xx`.
-fn query(text: &str) -> String {
+pub(super) fn query(text: &str) -> String {
     let part = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
             char::from(byte).to_string()

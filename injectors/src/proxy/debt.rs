@@ -131,6 +131,13 @@ impl ProxyDebt {
         ProxyClient::new(&self.socket)
     }
 
+    /// This fault as one of several of the same fault of the plan.
+    pub(crate) fn part(mut self, number: usize) -> Self {
+        self.name = format!("{}.{number}", self.name);
+        assert!(self.name.len() <= NAME_BYTES_MAX, "runs and faults have short names");
+        self
+    }
+
     /// Puts the fault in force.
     pub(crate) async fn inject(&self, cx: &Cx<'_>, order: Order) -> Result<(), FaultError> {
         let Order { effect, pulse } = order;

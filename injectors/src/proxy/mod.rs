@@ -3,6 +3,7 @@
 mod bandwidth;
 mod brown_out;
 mod client;
+mod collector_blackout;
 mod corrupt;
 mod debt;
 mod dependency_outage;
@@ -24,6 +25,9 @@ use harness_core::fault::Registry;
 pub use bandwidth::BandwidthSpec;
 pub use brown_out::BrownOutSpec;
 pub use client::ProxyClient;
+pub use collector_blackout::{
+    BlackoutMode, CollectorBlackout, CollectorBlackoutDebt, CollectorBlackoutSpec, CollectorWitness,
+};
 pub use corrupt::CorruptSpec;
 pub use debt::{Order, ProxyDebt};
 pub use dependency_outage::{OutageMode, OutageSpec};

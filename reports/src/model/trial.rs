@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EVENTS_MAX;
 use super::series::series;
+use super::spend::{SpendTrack, tracks};
 use crate::clean::clean;
 
 /// Where the time axis of a trial begins to count.
@@ -53,6 +54,9 @@ pub struct TrialReport {
     pub actions: Vec<ActionMark>,
     /// Probes: ok, failed, or nothing known.
     pub sentinels: Vec<PulseTrack>,
+    /// What cost feeds said; empty where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spend: Vec<SpendTrack>,
     /// What the load driver said.
     pub load: Option<LoadFacts>,
     /// Alerts, actions and spans that were left out because of [`EVENTS_MAX`].
@@ -230,6 +234,7 @@ pub(super) fn trial_report(
         alerts: alerts.0,
         actions: actions.0,
         sentinels: sentinels.0,
+        spend: tracks(plan, evidence, axis),
         load: evidence.load.as_ref().map(|load| LoadFacts {
             due: load.due,
             sent: load.sent,

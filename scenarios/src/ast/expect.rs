@@ -10,6 +10,7 @@ use crate::findings::{Finding, Findings, listed};
 use crate::node::{Entry, Node, Spanned, Value};
 use crate::read::{Fields, Section, list, name, not_supported, text};
 
+use super::cost::{self, COST, Cost};
 use super::families::{
     self, DEGRADATION, Degradation, ERROR_BUDGET, ErrorBudget, TELEMETRY, Telemetry,
 };
@@ -20,7 +21,7 @@ use super::regression::{self, REGRESSION, Regression};
 pub(crate) const EXPECTATIONS_MAX: usize = 100;
 
 /// Families that this build judges.
-pub(crate) const EXPECT_KINDS: [&str; 9] = [
+pub(crate) const EXPECT_KINDS: [&str; 10] = [
     "successRate",
     "latency",
     "detection",
@@ -30,6 +31,7 @@ pub(crate) const EXPECT_KINDS: [&str; 9] = [
     "degradation",
     "telemetry",
     "regression",
+    "cost",
 ];
 /// All families of the language.
 const ALL_KINDS: [&str; 12] = [
@@ -67,6 +69,8 @@ pub(crate) const DETECTION: Section = Section {
         "pages",
         "resolvesWithin",
         "quietInPlacebo",
+        "through",
+        "staysSilent",
         "id",
         "arms",
         "inAtLeast",
@@ -120,6 +124,9 @@ pub(crate) enum Family {
         of: Option<Spanned<String>>,
     },
     Detection(Detection),
+    Silence {
+        alert: Spanned<String>,
+    },
     Recovery {
         to: Spanned<RecoveryTo>,
         from: Option<Spanned<FaultInstant>>,
@@ -134,6 +141,7 @@ pub(crate) enum Family {
     ErrorBudget(ErrorBudget),
     Degradation(Degradation),
     Telemetry(Telemetry),
+    Cost(Cost),
     Regression(Regression),
 }
 
@@ -148,7 +156,9 @@ impl Family {
             | Self::Detection(_)
             | Self::Invariant { .. }
             | Self::Degradation(_)
-            | Self::Telemetry(_) => &Over::Trials,
+            | Self::Telemetry(_)
+            | Self::Silence { .. }
+            | Self::Cost(_) => &Over::Trials,
         }
     }
 }
@@ -162,6 +172,7 @@ pub(crate) struct Detection {
     pub(crate) pages_exactly: Option<Spanned<u64>>,
     pub(crate) resolves_within: Option<Spanned<Duration>>,
     pub(crate) quiet_in_placebo: Option<Spanned<bool>>,
+    pub(crate) through: Option<Spanned<String>>,
 }
 
 /// Reads a list of expectations.
@@ -210,6 +221,7 @@ fn read_family(entry: &Entry, findings: &mut Findings) -> Option<(Family, Common
         "degradation" => (&DEGRADATION, families::degradation),
         "telemetry" => (&TELEMETRY, families::telemetry),
         "regression" => (&REGRESSION, regression::read),
+        "cost" => (&COST, cost::cost),
         _ => {
             if let Value::List(items) = &node.value {
                 return Some((invariant_words(items, findings)?, Common::default()));
@@ -288,6 +300,9 @@ fn latency(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
 fn detection(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
     let alert = fields.text("alert", findings);
     let alert = fields.require("alert", alert, findings);
+    if fields.flag("staysSilent", findings).is_some_and(|silent| silent.value) {
+        return silence(fields, alert?, findings);
+    }
     let within = fields.positive("within", findings);
     let within = fields.require("within", within, findings);
     let after = fields.text("after", findings);
@@ -306,7 +321,21 @@ fn detection(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {
         pages_exactly,
         resolves_within,
         quiet_in_placebo,
+        through: fields.text("through", findings),
     }))
+}
+
+/// An alert that must not fire has nothing else to say.
+fn silence(fields: &Fields<'_>, alert: Spanned<String>, findings: &mut Findings) -> Option<Family> {
+    let keys = ["within", "after", "pages", "resolvesWithin", "quietInPlacebo", "through"];
+    let mut others = keys.iter().filter_map(|key| fields.entry(key));
+    let Some(other) = others.next() else { return Some(Family::Silence { alert }) };
+    let message = format!("`{}` goes with an alert that fires", other.key.value);
+    findings.push(
+        Finding::error(codes::UNKNOWN_KEY, other.key.span, message)
+            .hint("leave it out, or leave `staysSilent` out"),
+    );
+    None
 }
 
 fn recovery(fields: &Fields<'_>, findings: &mut Findings) -> Option<Family> {

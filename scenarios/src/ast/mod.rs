@@ -3,6 +3,7 @@
 
 mod automation;
 mod claims;
+mod cost;
 mod document;
 mod expect;
 mod families;
@@ -20,6 +21,7 @@ pub(crate) use automation::{
     HOLDS_WHEN_BLIND, NEVER, OBEYS_KILL_SWITCH, ONLY, RELEASES, RULES, RuleAst, STAYS_QUIET,
 };
 pub(crate) use claims::ClaimsAst;
+pub(crate) use cost::{COST, Cost, SpendBound};
 pub(crate) use document::{
     API_VERSION, DOCUMENT, METADATA, REPORT, REPORT_FORMATS, SPEC, Spec, read as read_document,
 };
@@ -40,7 +42,7 @@ pub(crate) use objectives::{ObjectivesAst, SLI, SLI_RATIO, SLO, SliAst};
 pub(crate) use regression::{REGRESSION, REGRESSION_RUNS_MIN, Regression};
 pub(crate) use safety::{APPROVALS, GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
-    ACTIONS, LATENCY_BOUND, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, STEADY, SignalAst,
-    SignalSource, SteadyAst, SystemAst,
+    ACTIONS, LATENCY_BOUND, PAGER, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, SPEND, STEADY,
+    SignalAst, SignalSource, SteadyAst, SystemAst,
 };
 pub(crate) use trials::{ARM, ArmAst, COUNT, Order, TRIALS, TRIALS_MAX, TrialsAst};

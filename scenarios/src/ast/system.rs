@@ -1,7 +1,7 @@
 //! The sections `system`, `signals`, `steadyState` and `phases`.
 
 use harness_core::diag::Span;
-use harness_core::units::{Duration, Quantile, Ratio};
+use harness_core::units::{Currency, Duration, Quantile, Ratio};
 
 use crate::codes;
 use crate::findings::{Finding, Findings};
@@ -43,14 +43,17 @@ impl SystemAst {
 
 /// Sources of the language that this build does not have.
 const LATER: [&str; 4] = ["metric", "events", "ids", "webhook"];
-const ALL_SIGNAL_KINDS: [&str; 7] =
-    ["probe", "alerts", "actions", "metric", "events", "ids", "webhook"];
+const ALL_SIGNAL_KINDS: [&str; 9] =
+    ["probe", "alerts", "actions", "pages", "spend", "metric", "events", "ids", "webhook"];
 
 pub(crate) const SIGNAL: Section =
     Section { name: "a signal", keys: &[], kinds: &ALL_SIGNAL_KINDS };
 pub(crate) const PROBE: Section =
     Section { name: "`probe`", keys: &["edge", "every", "path", "timeout"], kinds: &[] };
 pub(crate) const ALERTS: Section = Section { name: "`alerts`", keys: &[], kinds: &[] };
+pub(crate) const PAGER: Section = Section { name: "`pages`", keys: &["every"], kinds: &[] };
+pub(crate) const SPEND: Section =
+    Section { name: "`spend`", keys: &["every", "currency"], kinds: &[] };
 pub(crate) const ACTIONS: Section = Section { name: "`actions`", keys: &["every"], kinds: &[] };
 
 /// A named source of observations.
@@ -73,6 +76,13 @@ pub(crate) enum SignalSource {
     Alerts,
     Actions {
         every: Option<Spanned<Duration>>,
+    },
+    Pages {
+        every: Option<Spanned<Duration>>,
+    },
+    Spend {
+        every: Option<Spanned<Duration>>,
+        currency: Option<Spanned<Currency>>,
     },
 }
 
@@ -115,9 +125,20 @@ impl SignalAst {
                 let fields = Fields::read(&kind.node, place, &ACTIONS, findings)?;
                 Some(SignalSource::Actions { every: fields.positive("every", findings) })
             }
+            "pages" => {
+                let fields = Fields::read(&kind.node, place, &PAGER, findings)?;
+                Some(SignalSource::Pages { every: fields.positive("every", findings) })
+            }
+            "spend" => {
+                let fields = Fields::read(&kind.node, place, &SPEND, findings)?;
+                Some(SignalSource::Spend {
+                    every: fields.positive("every", findings),
+                    currency: fields.quantity("currency", findings),
+                })
+            }
             _ => {
                 assert!(LATER.contains(&kind.key.value.as_str()), "every kind has its arm");
-                let instead = "known today are `probe`, `alerts` and `actions`";
+                let instead = "known today are `probe`, `alerts`, `actions`, `pages` and `spend`";
                 findings.push(not_supported(&kind.key, instead));
                 None
             }

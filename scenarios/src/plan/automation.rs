@@ -14,11 +14,12 @@ use super::expectations::{
 };
 
 /// Who acts by itself in a lab, and what it does: each action with the state that it leads to.
-const LAB: [Actor; 2] = [
+const LAB: [Actor; 3] = [
     Actor {
         name: "breaker",
         actions: &[("open", "open"), ("half-open", "half-open"), ("close", "closed")],
     },
+    Actor { name: "cap", actions: &[("stop", "stopped"), ("release", "released")] },
     Actor { name: "supervisor", actions: &[("restart", "restarted")] },
 ];
 

@@ -16,6 +16,7 @@ use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
 
 use super::automation;
+use super::cost;
 use super::families;
 use super::faults::Faults;
 use super::objectives::Objectives;
@@ -171,6 +172,10 @@ fn assertion(
                         .hint("add `signals: {pages: {alerts: {}}}`"),
                 );
             }
+            let through = match &detection.through {
+                None => None,
+                Some(name) => Some(around.signals.find_alerts(name, findings)?),
+            };
             let assertion = Assertion::Detection {
                 alert: detection.alert.value.clone(),
                 fault: fault.clone(),
@@ -179,9 +184,11 @@ fn assertion(
                     u32::try_from(pages.value).expect("the reader keeps pages below 2^32")
                 }),
                 resolves_within: detection.resolves_within.as_ref().map(|within| within.value),
+                through,
             };
             Some((assertion, Some(fault)))
         }
+        Family::Silence { alert } => Some((Assertion::Quiet { alert: alert.value.clone() }, None)),
         Family::Recovery { to, from, within, of, .. } => {
             let fault = fault(of.as_ref(), place, around, findings)?;
             let default = match to.value {
@@ -208,6 +215,7 @@ fn assertion(
         }
         // Needs the others, and comes after them.
         Family::Regression(_) => None,
+        Family::Cost(cost) => cost::cost(cost, place, around, findings),
     }
 }
 

@@ -90,6 +90,9 @@ pub(super) fn check(
                     requests(*place, of.as_ref(), gap, during, horizon, findings);
                 }
             }
+            Assertion::Cost { bound, .. } => {
+                super::cost::in_time(*place, bound, horizon, findings);
+            }
             Assertion::Telemetry { signal, during, .. } => {
                 observations(*place, signal, during, horizon, findings);
             }

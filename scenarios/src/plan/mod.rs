@@ -4,6 +4,7 @@
 //! when an earlier one failed, as far as it can without repeating the same complaint.
 
 mod automation;
+mod cost;
 mod expectations;
 mod families;
 mod faults;

@@ -85,6 +85,8 @@ fn recovery_default(spec: &Spec, steady: &SteadyPlan) -> Duration {
         | Family::ErrorBudget(_)
         | Family::Degradation(_)
         | Family::Telemetry(_)
+        | Family::Silence { .. }
+        | Family::Cost(_)
         | Family::Regression(_) => None,
     });
     let rules = spec.claims.automation.iter().flat_map(|automation| &automation.rules);

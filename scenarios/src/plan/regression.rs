@@ -64,6 +64,7 @@ fn is_measured(assertion: &Assertion) -> bool {
         | Assertion::Recovery { .. }
         | Assertion::ErrorBudget { .. }
         | Assertion::Degradation { .. }
+        | Assertion::Cost { .. }
         | Assertion::Telemetry { .. } => true,
         Assertion::Automation { rule, .. } => match rule {
             AutomationRule::Acts { .. } | AutomationRule::Releases { .. } => true,

@@ -1,11 +1,12 @@
-//! Signals with their defaults. A lab always has `alerts` and `actions`.
+//! Signals with their defaults. A lab always has `alerts` and `actions`, and
+//! `spend` where a cost is claimed.
 
 use harness_core::ids::{EdgeName, SignalId};
 use harness_core::plan::{Plan, SignalPlan, SourcePlan, SystemPlan};
 use harness_core::topology::Topology;
-use harness_core::units::Duration;
+use harness_core::units::{Currency, Duration};
 
-use crate::ast::{SignalSource, Spec};
+use crate::ast::{Family, SignalSource, Spec};
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
@@ -14,6 +15,7 @@ const PROBE_EVERY: Duration = Duration::from_millis(250);
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 const PROBE_PATH: &str = "/healthz";
 const ACTIONS_EVERY: Duration = Duration::from_millis(250);
+const SPEND_EVERY: Duration = Duration::from_millis(100);
 
 /// What the scenario's signals are.
 pub(super) struct Signals {
@@ -34,7 +36,10 @@ impl Signals {
     pub(super) fn probe_period(&self, id: &SignalId) -> Option<Duration> {
         self.plans.iter().find(|plan| &plan.id == id).and_then(|plan| match plan.source {
             SourcePlan::Probe { every, .. } => Some(every),
-            SourcePlan::Alerts {} | SourcePlan::Actions { .. } => None,
+            SourcePlan::Alerts {}
+            | SourcePlan::Actions { .. }
+            | SourcePlan::Pages { .. }
+            | SourcePlan::Spend { .. } => None,
         })
     }
 
@@ -72,6 +77,58 @@ impl Signals {
         };
         findings.push(Finding::error(codes::UNKNOWN_REFERENCE, name.span, message).hint(hint));
         false
+    }
+
+    /// The signal that a name stands for, when it tells of alerts; tells when it does not.
+    pub(super) fn find_alerts(
+        &self,
+        name: &Spanned<String>,
+        findings: &mut Findings,
+    ) -> Option<SignalId> {
+        let is_one = |plan: &&SignalPlan| {
+            let tells = match plan.source {
+                SourcePlan::Alerts {} | SourcePlan::Pages { .. } => true,
+                SourcePlan::Probe { .. }
+                | SourcePlan::Actions { .. }
+                | SourcePlan::Spend { .. } => false,
+            };
+            tells && plan.id.as_str() == name.value
+        };
+        let found = self.plans.iter().find(is_one).map(|plan| plan.id.clone());
+        if found.is_none() {
+            let message = format!("`{}` does not tell of alerts", name.value);
+            let hint = format!("declare it under `signals: {{{}: {{pages: {{}}}}}}`", name.value);
+            findings.push(Finding::error(codes::UNKNOWN_REFERENCE, name.span, message).hint(hint));
+        }
+        found
+    }
+
+    /// All cost feeds, and what they count in.
+    pub(super) fn spend(&self) -> impl Iterator<Item = (SignalId, Currency)> {
+        self.plans.iter().filter_map(|plan| match &plan.source {
+            SourcePlan::Spend { currency, .. } => Some((plan.id.clone(), *currency)),
+            SourcePlan::Probe { .. }
+            | SourcePlan::Alerts {}
+            | SourcePlan::Actions { .. }
+            | SourcePlan::Pages { .. } => None,
+        })
+    }
+
+    /// The cost feed that a name stands for; tells when there is none.
+    pub(super) fn find_spend(
+        &self,
+        name: &Spanned<String>,
+        findings: &mut Findings,
+    ) -> Option<(SignalId, Currency)> {
+        let found = self.spend().find(|(id, _)| id.as_str() == name.value);
+        let unreadable = self.names.contains(&name.value)
+            && !self.plans.iter().any(|plan| plan.id.as_str() == name.value);
+        if found.is_none() && !unreadable {
+            let message = format!("`{}` is no cost feed", name.value);
+            let hint = format!("declare it under `signals: {{{}: {{spend: {{}}}}}}`", name.value);
+            findings.push(Finding::error(codes::UNKNOWN_REFERENCE, name.span, message).hint(hint));
+        }
+        found
     }
 
     /// All probes.
@@ -125,6 +182,13 @@ pub(super) fn lower(
             Some(SignalSource::Actions { every }) => SourcePlan::Actions {
                 every: every.as_ref().map_or(ACTIONS_EVERY, |every| every.value),
             },
+            Some(SignalSource::Pages { every }) => SourcePlan::Pages {
+                every: every.as_ref().map_or(ACTIONS_EVERY, |every| every.value),
+            },
+            Some(SignalSource::Spend { every, currency }) => SourcePlan::Spend {
+                every: every.as_ref().map_or(SPEND_EVERY, |every| every.value),
+                currency: currency.as_ref().map_or(Currency::EUR, |currency| currency.value),
+            },
             Some(SignalSource::Probe { edge, every, path, timeout }) => {
                 let every = every.as_ref().map_or(PROBE_EVERY, |every| every.value);
                 let default = every.min(PROBE_TIMEOUT_MAX);
@@ -145,7 +209,23 @@ pub(super) fn lower(
             ("alerts", SourcePlan::Alerts {}),
             ("actions", SourcePlan::Actions { every: ACTIONS_EVERY }),
         ];
-        for (name, source) in always {
+        // Only where something is claimed about it: a feed is asked often.
+        let claimed = spec.claims.expect.iter().find_map(|one| match &one.family {
+            Family::Cost(cost) => Some(cost.currency().value),
+            Family::SuccessRate { .. }
+            | Family::Latency { .. }
+            | Family::Detection(_)
+            | Family::Recovery { .. }
+            | Family::Invariant { .. }
+            | Family::ErrorBudget(_)
+            | Family::Degradation(_)
+            | Family::Telemetry(_)
+            | Family::Regression(_)
+            | Family::Silence { .. } => None,
+        });
+        let spend =
+            claimed.map(|currency| ("spend", SourcePlan::Spend { every: SPEND_EVERY, currency }));
+        for (name, source) in always.into_iter().chain(spend) {
             let same = std::mem::discriminant(&source);
             let there = plans.iter().any(|plan| std::mem::discriminant(&plan.source) == same);
             if !there && !names.iter().any(|known| known == name) {

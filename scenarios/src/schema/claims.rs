@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::ast::{
-    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, BUDGET_BOUNDS, CONFIDENCE, DEGRADATION, DETECTION,
-    ERROR_BUDGET, EXACTLY_ONCE, EXPECTATIONS_MAX, HOLDS_WHEN_BLIND, INVARIANT, LATENCY,
+    ACTION, ACTS, AUTOMATION, AUTOMATIONS_MAX, BUDGET_BOUNDS, CONFIDENCE, COST, DEGRADATION,
+    DETECTION, ERROR_BUDGET, EXACTLY_ONCE, EXPECTATIONS_MAX, HOLDS_WHEN_BLIND, INVARIANT, LATENCY,
     MEAN_BUDGET, MEAN_SUCCESS, MEAN_TIME, NEVER, OBEYS_KILL_SWITCH, ONLY, PAGES, RECOVERY,
     REGRESSION, REGRESSION_RUNS_MIN, RELEASES, RULES, SLI, SLI_RATIO, SLO, STAYS_QUIET,
     SUCCESS_RATE, TELEMETRY,
@@ -81,9 +81,13 @@ pub(super) fn expect() -> Value {
             ("pages", pages),
             ("resolvesWithin", duration("Resolves within this time from `reverted`.")),
             ("quietInPlacebo", flag("And stays silent in every placebo trial.")),
+            ("through", text("As this signal tells: `pages`, or `alerts`.")),
+            ("staysSilent", flag("It does not fire at all.")),
         ],
-        &["alert", "within"],
+        &["alert"],
     );
+    // One that fires in time, or one that must not fire.
+    let detection = exactly_one(detection, &["within", "staysSilent"]);
     let recovery = family(
         &RECOVERY,
         vec![
@@ -125,6 +129,7 @@ pub(super) fn expect() -> Value {
             "degradation": degradation(),
             "telemetry": telemetry(),
             "regression": regression(),
+            "cost": cost(),
         },
         "additionalProperties": false,
         "minProperties": 1,
@@ -211,6 +216,24 @@ fn telemetry() -> Value {
         ],
         &["signal", "atLeast"],
     )
+}
+
+fn cost() -> Value {
+    let cost = family(
+        &COST,
+        vec![
+            ("rateAtMost", quantity("SpendRate", "The spend per time is at most this.")),
+            ("perSuccessAtMost", quantity("Money", "The spend for each good request.")),
+            ("totalAtMost", quantity("Money", "All that is spent in the window.")),
+            ("grace", duration("The rate counts from this time after the window's start.")),
+            ("cappedWithin", duration("The rate is back within this time from `effective`.")),
+            ("of", text("The fault that is to be capped; the first one.")),
+            ("during", during()),
+            ("signal", text("A cost feed under `signals`; else the only one.")),
+        ],
+        &[],
+    );
+    exactly_one(cost, COST.kinds)
 }
 
 pub(super) fn slis() -> Value {

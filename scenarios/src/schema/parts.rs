@@ -1,13 +1,14 @@
 //! The pieces that the schema is put together from.
 
-use harness_core::units::{Duration, Quantile, Rate, Ratio};
+use harness_core::units::{Currency, Duration, Money, Quantile, Rate, Ratio, SpendRate};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use crate::read::Section;
 
 /// The definitions that [`define_quantities`] makes.
-pub(super) const QUANTITIES: [&str; 4] = ["Duration", "Rate", "Ratio", "Quantile"];
+pub(super) const QUANTITIES: [&str; 7] =
+    ["Duration", "Rate", "Ratio", "Quantile", "Currency", "Money", "SpendRate"];
 
 /// What a parameter's place looks like.
 const PARAMETER: &str = r"\$\{[^}]+\}";
@@ -67,6 +68,9 @@ pub(super) fn define_quantities(definitions: &mut Map<String, Value>) {
     define(QUANTITIES[1], <Rate as schemars::JsonSchema>::json_schema(&mut generator));
     define(QUANTITIES[2], <Ratio as schemars::JsonSchema>::json_schema(&mut generator));
     define(QUANTITIES[3], <Quantile as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[4], <Currency as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[5], <Money as schemars::JsonSchema>::json_schema(&mut generator));
+    define(QUANTITIES[6], <SpendRate as schemars::JsonSchema>::json_schema(&mut generator));
 }
 
 /// A quantity of this name, said what for.

@@ -4,9 +4,9 @@ use harness_core::fault::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::ast::{
-    ACTIONS, APPROVALS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PHASES,
-    PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPIKE,
-    STEADY, STEP, TRIALS, WITNESS,
+    ACTIONS, APPROVALS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PAGER,
+    PHASES, PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES,
+    SPEND, SPIKE, STEADY, STEP, TRIALS, WITNESS,
 };
 
 use super::parts::{
@@ -42,10 +42,20 @@ pub(super) fn signals() -> Value {
         ],
     );
     let actions = optional(&ACTIONS, vec![("every", duration("Period of asking; 250ms."))]);
+    let pages = optional(&PAGER, vec![("every", duration("Period of asking; 250ms."))]);
+    let spend = optional(
+        &SPEND,
+        vec![
+            ("every", duration("Period of asking; 100ms.")),
+            ("currency", quantity("Currency", "What it must count in; EUR.")),
+        ],
+    );
     let nothing = json!({"type": "object", "additionalProperties": false});
     let signal = json!({
         "type": "object",
-        "properties": {"probe": probe, "alerts": nothing, "actions": actions},
+        "properties": {
+            "probe": probe, "alerts": nothing, "actions": actions, "pages": pages, "spend": spend,
+        },
         "additionalProperties": false,
         "minProperties": 1,
         "maxProperties": 1,

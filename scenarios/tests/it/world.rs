@@ -13,7 +13,7 @@ use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::plan::{Plan, TrialMode};
 use harness_core::system::{BoxFuture, DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
-use harness_core::units::{Duration, Ratio};
+use harness_core::units::{Duration, Money, Ratio};
 use scenarios::{CheckInput, PlanInput, check, plan, render};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,40 @@ fn one() -> u32 {
     1
 }
 
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Runaway {
+    jobs: u32,
+    spend_at_most: Money,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Blackout {
+    #[serde(default)]
+    services: Vec<ServiceName>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storm {
+    alerts: u32,
+    alertname: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spike {
+    times: u32,
+}
+
+fn on_instance(service: &str, topology: &Topology) -> Result<BlastRadius, FaultError> {
+    let found = topology.service(&service.into());
+    let found = found.ok_or(FaultError::NoTarget { target: service.to_owned() })?;
+    let instances = vec![format!("{service}/{}", found.instances[0].name)];
+    Ok(BlastRadius { instances, ..BlastRadius::default() })
+}
+
 fn on_edge(edge: &EdgeName, topology: &Topology) -> Result<BlastRadius, FaultError> {
     let found = topology.edge(edge).ok_or(FaultError::NoTarget { target: edge.to_string() })?;
     Ok(BlastRadius { edges: vec![found.name.to_string()], ..BlastRadius::default() })
@@ -177,6 +211,20 @@ harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(
 harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
+harmless!(BlackoutFault, Blackout, "collector-blackout", Reversible, "proxy", |_, t| {
+    let edges = t.edges.iter().filter(|edge| edge.caller == "collector");
+    let edges = edges.map(|edge| edge.name.to_string()).collect();
+    Ok(BlastRadius { edges, ..BlastRadius::default() })
+});
+harmless!(StormFault, Storm, "alert-storm", Reversible, "synthetic alerts", |_, t| on_instance(
+    "alerter", t
+));
+harmless!(RunawayFault, Runaway, "cost-runaway", Reversible, "batch jobs", |_, t| on_instance(
+    "jobs", t
+));
+harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_instance(
+    "meter", t
+));
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
 struct Blind;
@@ -214,22 +262,33 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(ErrorFault), proxy));
     registry.register("lab", entry(Arc::new(BrownOutFault), proxy));
     registry.register("lab", entry(Arc::new(PauseFault), &[Requirement("signals")]));
+    registry.register("lab", entry(Arc::new(RunawayFault), &[]));
+    registry.register("lab", entry(Arc::new(SpikeFault), &[]));
+    registry.register("lab", entry(Arc::new(StormFault), &[]));
+    registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
     registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
     registry
 }
 
-const SERVICES: [(&str, usize); 8] = [
+const SERVICES: [(&str, usize); 12] = [
     ("alerter", 1),
+    ("cap", 1),
     ("checkout", 3),
     ("collector", 1),
     ("edge", 1),
+    ("jobs", 1),
+    ("meter", 1),
+    ("pager", 1),
     ("payments", 1),
     ("store", 1),
     ("supervisor", 1),
     ("worker", 1),
 ];
 
-const EDGES: [(&str, &str); 10] = [
+const EDGES: [(&str, &str); 14] = [
+    ("alerter", "pager"),
+    ("cap", "jobs"),
+    ("cap", "meter"),
     ("checkout", "payments"),
     ("checkout", "store"),
     ("collector", "checkout"),
@@ -238,6 +297,7 @@ const EDGES: [(&str, &str); 10] = [
     ("collector", "store"),
     ("collector", "worker"),
     ("edge", "checkout"),
+    ("meter", "jobs"),
     ("worker", "payments"),
     ("worker", "store"),
 ];

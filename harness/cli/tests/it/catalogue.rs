@@ -47,4 +47,17 @@ rows! {
     slow_payments_without_breaker: "payments-slow", Some("breaker=off") => 1;
     the_breaker_acts_and_stays_quiet: "breaker-automation", None => 0;
     a_missing_breaker_does_not_act: "breaker-automation", Some("breaker=off") => 1;
+    a_storm_is_one_page: "alert-storm", None => 0;
+    a_storm_that_floods_the_pager: "alert-storm", Some("alerter=floods") => 1;
+    a_blind_collector_pages_once: "collector-blackout", None => 0;
+    blindness_that_is_taken_for_an_outage: "collector-blackout", Some("alerter=alarmist") => 1;
+    blindness_that_is_taken_for_health: "collector-blackout", Some("alerter=complacent") => 1;
+    a_page_outlives_an_outage_of_the_pager: "pager-down", None => 0;
+    a_page_that_is_forgotten: "pager-down", Some("alerter=forgets") => 1;
+    a_runaway_is_capped: "cost-runaway", None => 0;
+    a_runaway_without_cap: "cost-runaway", Some("cap=off") => 1;
+    a_runaway_with_a_late_cap: "cost-runaway", Some("cap=late") => 1;
+    a_runaway_without_quota: "cost-runaway", Some("quota=off") => 1;
+    a_price_spike_stops_nothing: "price-spike", None => 0;
+    a_price_spike_stops_the_shops_own_jobs: "price-spike", Some("cap=blunt") => 1;
 }

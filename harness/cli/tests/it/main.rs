@@ -10,6 +10,7 @@ mod attack;
 mod calibrate;
 mod catalogue;
 mod commands;
+mod conformance_cost;
 mod help;
 mod injectors;
 mod killed;

@@ -283,7 +283,8 @@ impl TrialRun {
             | Assertion::Degradation { .. }
             | Assertion::Automation { .. }
             | Assertion::Telemetry { .. }
-            | Assertion::Regression { .. } => false,
+            | Assertion::Regression { .. }
+            | Assertion::Cost { .. } => false,
         });
         if watched && !self.begun && notice.status == AlertStatus::Firing {
             self.note(InvalidReason::AlertBefore, format!("{} fired", notice.alert));

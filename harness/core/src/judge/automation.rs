@@ -232,7 +232,10 @@ fn blind_between(case: Case<'_>, from: RunTime, to: RunTime) -> Option<String> {
         .iter()
         .filter_map(|signal| match &signal.source {
             SourcePlan::Actions { every } => Some((&signal.id, *every)),
-            SourcePlan::Probe { .. } | SourcePlan::Alerts { .. } => None,
+            SourcePlan::Probe { .. }
+            | SourcePlan::Alerts { .. }
+            | SourcePlan::Pages { .. }
+            | SourcePlan::Spend { .. } => None,
         })
         .peekable();
     if records.peek().is_none() {

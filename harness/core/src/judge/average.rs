@@ -148,7 +148,7 @@ impl Averaged {
         };
         Some(Quantity {
             name: format!("mean {}", measure.name),
-            unit: measure.unit.name().to_owned(),
+            unit: measure.unit.name(),
             value: self.loss.turned(self.mean?),
             lower,
             upper,
@@ -260,6 +260,7 @@ fn asked(assertion: &Assertion) -> (Loss, f64) {
         | Assertion::Degradation { .. }
         | Assertion::Automation { .. }
         | Assertion::Telemetry { .. }
+        | Assertion::Cost { .. }
         | Assertion::Regression { .. } => Loss::Itself,
     };
     (loss, assertion.loss_max().unwrap_or(0.0))

@@ -1,6 +1,8 @@
 //! One trial looked at for one assertion: the validity rules that all families share, and what
 //! comes out.
 
+use stats::cost::CaseCost;
+
 use crate::event::{Invalid, InvalidReason};
 use crate::evidence::TrialEvidence;
 use crate::ids::{ExpectationId, FaultId};
@@ -9,7 +11,9 @@ use crate::time::RunTime;
 use crate::units::Duration;
 use crate::verdict::{TrialJudgement, TrialState};
 
-use super::{automation, budget, degradation, detection, invariant, recovery, slo, telemetry};
+use super::{
+    automation, budget, cost, degradation, detection, invariant, recovery, slo, telemetry,
+};
 
 /// Requests may go out so late at most (99th percentile), or a tenth of the judged threshold,
 /// whichever is less: else the trial cannot be told.
@@ -36,6 +40,8 @@ pub(super) struct Found {
     pub(super) above: Option<f64>,
     /// The most that the value could have been in this trial, where its window sets it.
     pub(super) most: Option<f64>,
+    /// What the trial spent for how much, where that is the subject.
+    pub(super) cost: Option<Box<CaseCost>>,
 }
 
 /// Requests of a window, and how many a bound takes.
@@ -62,7 +68,15 @@ pub(super) enum Value {
 
 impl Found {
     pub(super) fn new(state: TrialState, value: Value, because: impl Into<String>) -> Self {
-        Self { state, value, because: because.into(), few: None, above: None, most: None }
+        Self {
+            state,
+            value,
+            because: because.into(),
+            few: None,
+            above: None,
+            most: None,
+            cost: None,
+        }
     }
 
     pub(super) fn ambiguous(because: impl Into<String>) -> Self {
@@ -150,13 +164,21 @@ impl<'a> Case<'a> {
             Assertion::Latency { of, quantile, at_most, during } => {
                 slo::latency(self, of.as_ref(), *quantile, *at_most, during)
             }
-            Assertion::Detection { alert, fault, within, pages_exactly, resolves_within } => {
+            Assertion::Detection {
+                alert,
+                fault,
+                within,
+                pages_exactly,
+                resolves_within,
+                through,
+            } => {
                 let wanted = detection::Wanted {
                     alert,
                     fault,
                     within: *within,
                     pages_exactly: *pages_exactly,
                     resolves_within: *resolves_within,
+                    through: through.as_ref(),
                 };
                 detection::detection(self, &wanted)
             }
@@ -191,6 +213,7 @@ impl<'a> Case<'a> {
                 telemetry::telemetry(self, signal, *share_at_least, *gap_at_most, during)
             }
             Assertion::Regression { of, .. } => self.measured_by(of),
+            Assertion::Cost { signal, bound } => cost::cost(self, signal, bound),
         }
     }
 

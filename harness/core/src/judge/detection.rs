@@ -12,7 +12,7 @@ use stats::recovery::{Interval, first_event};
 
 use super::case::{Case, Found, Value, state_of};
 use super::words;
-use crate::ids::FaultId;
+use crate::ids::{FaultId, SignalId};
 use crate::plan::{FaultInstant, SourcePlan};
 use crate::signal::{AlertNotice, AlertStatus, Observation};
 use crate::time::RunTime;
@@ -27,6 +27,7 @@ pub(super) struct Wanted<'a> {
     pub(super) within: Duration,
     pub(super) pages_exactly: Option<u32>,
     pub(super) resolves_within: Option<Duration>,
+    pub(super) through: Option<&'a SignalId>,
 }
 
 /// Whether the alert did it.
@@ -45,13 +46,13 @@ pub(super) fn detection(case: Case<'_>, wanted: &Wanted<'_>) -> Found {
     let Some(until) = case.observed_until() else {
         return Found::ambiguous("it is not known how long one looked");
     };
-    if fires_at(notices(case, wanted.alert), inject) {
+    if fires_at(notices(case, wanted.alert, wanted.through), inject) {
         return Found::excluded(format!("{} fired already before the fault", wanted.alert));
     }
-    if let Some(because) = blind(case, inject) {
+    if let Some(because) = blind(case, wanted.through, inject) {
         return Found::ambiguous(because);
     }
-    let firing: Vec<RunTime> = notices(case, wanted.alert)
+    let firing: Vec<RunTime> = notices(case, wanted.alert, wanted.through)
         .filter(|notice| notice.status == AlertStatus::Firing && notice.at >= inject)
         .map(|notice| notice.at)
         .collect();
@@ -68,7 +69,7 @@ pub(super) fn detection(case: Case<'_>, wanted: &Wanted<'_>) -> Found {
         let Some(reverted) = instant(FaultInstant::Reverted) else {
             return not_seen("to be put back");
         };
-        parts.push(resolved(case, wanted.alert, within, [reverted, until]));
+        parts.push(resolved(case, wanted, within, [reverted, until]));
     }
     let value = match took.upper {
         Some(upper) => Value::At(upper.as_secs_f64()),
@@ -81,20 +82,42 @@ pub(super) fn detection(case: Case<'_>, wanted: &Wanted<'_>) -> Found {
 
 /// Whether the alert stayed silent all through the trial.
 pub(super) fn quiet(case: Case<'_>, alert: &str) -> Found {
-    let firing = notices(case, alert).filter(|notice| notice.status == AlertStatus::Firing).count();
+    let told = notices(case, alert, None);
+    let firing = told.filter(|notice| notice.status == AlertStatus::Firing).count();
     let value = Value::At(firing as f64);
     if firing > 0 {
         let because = format!("{alert} fired {}", words::times(firing));
         return Found::new(TrialState::Bad, value, because);
     }
-    match blind(case, case.trial.began) {
+    match blind(case, None, case.trial.began) {
         Some(because) => Found::ambiguous(because),
         None => Found::new(TrialState::Ok, value, format!("{alert} stayed silent")),
     }
 }
 
-fn notices<'a>(case: Case<'a>, alert: &'a str) -> impl Iterator<Item = &'a AlertNotice> + 'a {
-    case.trial.alerts.iter().filter(move |notice| notice.alert == alert)
+/// The deliveries of an alert, as one signal tells them, or as the run's own receivers do.
+fn notices<'a>(
+    case: Case<'a>,
+    alert: &'a str,
+    through: Option<&'a SignalId>,
+) -> impl Iterator<Item = &'a AlertNotice> + 'a {
+    let is_meant = move |notice: &&AlertNotice| match through {
+        Some(signal) => &notice.signal == signal,
+        None => !is_pager(case, &notice.signal),
+    };
+    case.trial.alerts.iter().filter(move |notice| notice.alert == alert).filter(is_meant)
+}
+
+/// Whether a signal tells what arrived at the system's own pager.
+fn is_pager(case: Case<'_>, signal: &SignalId) -> bool {
+    let planned = case.plan.signals.iter().find(|planned| &planned.id == signal);
+    planned.is_some_and(|planned| match &planned.source {
+        SourcePlan::Pages { .. } => true,
+        SourcePlan::Probe { .. }
+        | SourcePlan::Alerts { .. }
+        | SourcePlan::Actions { .. }
+        | SourcePlan::Spend { .. } => false,
+    })
 }
 
 /// Whether any series of the alert fires at this time, by what was delivered before it.
@@ -133,13 +156,13 @@ fn paged(pages: usize, exactly: u32) -> (State, String) {
 /// within `within` of the first of the two times, seen until the second.
 fn resolved(
     case: Case<'_>,
-    alert: &str,
+    wanted: &Wanted<'_>,
     within: Duration,
     [reverted, until]: [RunTime; 2],
 ) -> (State, String) {
     let mut firing = BTreeSet::new();
     let mut ended = None;
-    for notice in notices(case, alert) {
+    for notice in notices(case, wanted.alert, wanted.through) {
         match notice.status {
             AlertStatus::Firing => {
                 firing.insert(&notice.fingerprint);
@@ -164,10 +187,17 @@ fn resolved(
 
 /// Why it is not known what was delivered from this time on: silence of a receiver that could not
 /// be reached is no silence of the alert.
-fn blind(case: Case<'_>, from: RunTime) -> Option<String> {
-    let mut receivers = case.plan.signals.iter().filter(|signal| match &signal.source {
-        SourcePlan::Alerts { .. } => true,
-        SourcePlan::Probe { .. } | SourcePlan::Actions { .. } => false,
+fn blind(case: Case<'_>, through: Option<&SignalId>, from: RunTime) -> Option<String> {
+    let mut receivers = case.plan.signals.iter().filter(|signal| match (&signal.source, through) {
+        (SourcePlan::Alerts { .. } | SourcePlan::Pages { .. }, Some(meant)) => &signal.id == meant,
+        (SourcePlan::Alerts { .. }, None) => true,
+        (
+            SourcePlan::Pages { .. }
+            | SourcePlan::Probe { .. }
+            | SourcePlan::Actions { .. }
+            | SourcePlan::Spend { .. },
+            _,
+        ) => false,
     });
     receivers.find_map(|receiver| {
         let seen = case.trial.observations.get(&receiver.id)?;

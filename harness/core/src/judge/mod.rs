@@ -9,6 +9,7 @@ mod average;
 mod budget;
 mod case;
 mod conclusion;
+mod cost;
 mod degradation;
 mod detection;
 mod invariant;

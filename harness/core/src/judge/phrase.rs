@@ -3,9 +3,10 @@
 use super::words::{self, Round};
 use crate::ids::{ExpectationId, FaultId, RequestKind, SignalId};
 use crate::plan::{
-    Against, Assertion, AutomationRule, Bound, Expectation, FaultInstant, Holds, Plan, RecoveryTo,
+    Against, Assertion, AutomationRule, Bound, CostBound, Expectation, FaultInstant, Holds, Plan,
+    RecoveryTo, WindowRange,
 };
-use crate::units::{Duration, Quantile, Ratio};
+use crate::units::{Currency, Duration, Quantile, Ratio};
 
 /// An assertion in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,17 +41,21 @@ pub(super) enum Unit {
     Alerts,
     Actions,
     Times,
+    Money(Currency),
+    MoneyPerSecond(Currency),
 }
 
 impl Unit {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> String {
         match self {
-            Self::Ratio => "ratio",
-            Self::Seconds => "s",
-            Self::Ids => "ids",
-            Self::Alerts => "alerts",
-            Self::Actions => "actions",
-            Self::Times => "times",
+            Self::Ratio => "ratio".to_owned(),
+            Self::Seconds => "s".to_owned(),
+            Self::Ids => "ids".to_owned(),
+            Self::Alerts => "alerts".to_owned(),
+            Self::Actions => "actions".to_owned(),
+            Self::Times => "times".to_owned(),
+            Self::Money(currency) => currency.to_string(),
+            Self::MoneyPerSecond(currency) => format!("{currency}/s"),
         }
     }
 }
@@ -62,6 +67,10 @@ impl Measure {
             Unit::Ratio => words::fine(value, round),
             Unit::Seconds => words::seconds(words::rounded(value, 3, round)),
             Unit::Times => format!("{:.2} times", words::rounded(value, 2, round)),
+            Unit::Money(currency) => words::money(words::rounded(value, 6, round), currency),
+            Unit::MoneyPerSecond(currency) => {
+                words::money_rate(words::rounded(value, 3, round), currency)
+            }
             Unit::Ids | Unit::Alerts | Unit::Actions => {
                 format!("{:.1} {}", words::rounded(value, 1, round), self.unit.name())
             }
@@ -115,8 +124,12 @@ fn of_trial(assertion: &Assertion) -> Phrase {
                 measure: upper_seconds(format!("{quantile} latency"), *at_most),
             }
         }
-        Assertion::Detection { alert, fault, within, pages_exactly, resolves_within } => {
-            detection(alert, fault, *within, *pages_exactly, *resolves_within)
+        Assertion::Detection { alert, fault, within, pages_exactly, resolves_within, through } => {
+            let what = match through {
+                None => alert.clone(),
+                Some(signal) => format!("{alert} at {signal}"),
+            };
+            detection(&what, fault, *within, *pages_exactly, *resolves_within)
         }
         Assertion::Quiet { alert } => Phrase {
             condition: format!("{alert} stays silent"),
@@ -154,6 +167,7 @@ fn of_trial(assertion: &Assertion) -> Phrase {
                 measure: none_of(&name, Unit::Actions),
             }
         }
+        Assertion::Cost { bound, .. } => cost(bound),
     }
 }
 
@@ -257,6 +271,54 @@ fn telemetry(
             bound: share_at_least.as_f64(),
             bound_is_upper: false,
         },
+    }
+}
+
+fn cost(bound: &CostBound) -> Phrase {
+    let phrase = |subject: &str, was: &str, bound: String, measure| Phrase {
+        condition: format!("{subject} at most {bound}"),
+        held: format!("{was} at or below {bound}"),
+        measure,
+    };
+    let upper = |name: &str, unit, bound| Measure {
+        name: name.to_owned(),
+        unit,
+        bound,
+        bound_is_upper: true,
+    };
+    let in_window =
+        |at_most: String, during: &WindowRange| format!("{at_most} during {}", during.text);
+    match bound {
+        CostBound::Rate { at_most, grace, during } => {
+            let after = if *grace == Duration::ZERO {
+                String::new()
+            } else {
+                format!(", after {grace} of grace")
+            };
+            let bound = in_window(at_most.to_string(), during) + &after;
+            let unit = Unit::MoneyPerSecond(at_most.currency());
+            let measure = upper("highest rate of spend", unit, at_most.per_second());
+            phrase("rate of spend", "the rate of spend stayed", bound, measure)
+        }
+        CostBound::Capped { at_most, fault, within } => {
+            let what = format!("within {within} of {fault}.effective, and until its revert");
+            Phrase {
+                condition: format!("spend capped to {at_most} {what}"),
+                held: format!("the spend was capped to {at_most} {what}"),
+                measure: upper_seconds("time to cap".into(), *within),
+            }
+        }
+        CostBound::PerSuccess { at_most, during } => {
+            let unit = Unit::Money(at_most.currency());
+            let measure = upper("spend for each good request", unit, at_most.amount());
+            let bound = in_window(at_most.to_string(), during);
+            phrase("spend for each good request", "the spend for each stayed", bound, measure)
+        }
+        CostBound::Total { at_most, during } => {
+            let measure = upper("spend", Unit::Money(at_most.currency()), at_most.amount());
+            let bound = in_window(at_most.to_string(), during);
+            phrase("spend", "the spend stayed", bound, measure)
+        }
     }
 }
 

@@ -67,7 +67,9 @@ impl Scale {
     fn of(measure: &Measure) -> Option<Self> {
         let worse = if measure.bound_is_upper { Worse::More } else { Worse::Less };
         match measure.unit {
-            Unit::Seconds | Unit::Times => Some(Self::Times),
+            Unit::Seconds | Unit::Times | Unit::Money(_) | Unit::MoneyPerSecond(_) => {
+                Some(Self::Times)
+            }
             Unit::Ratio => Some(Self::Shares { worse }),
             Unit::Ids | Unit::Alerts | Unit::Actions => None,
         }
@@ -215,7 +217,7 @@ impl Compared {
         let share = |difference: f64| Some(scale.share(difference)).filter(|end| end.is_finite());
         Some(Quantity {
             name: format!("worsening of {}", measure.name),
-            unit: Unit::Ratio.name().to_owned(),
+            unit: Unit::Ratio.name(),
             value: share(self.difference?)?,
             lower: self.bounds.and_then(|bounds| share(bounds.lower)),
             upper: self.bounds.and_then(|bounds| share(bounds.upper)),
@@ -245,7 +247,13 @@ impl Compared {
         let new = match measure.unit {
             _ if !new.is_finite() => "endless".to_owned(),
             Unit::Seconds => words::seconds(new),
-            Unit::Ratio | Unit::Times | Unit::Ids | Unit::Alerts | Unit::Actions => {
+            Unit::Ratio
+            | Unit::Times
+            | Unit::Ids
+            | Unit::Alerts
+            | Unit::Actions
+            | Unit::Money(_)
+            | Unit::MoneyPerSecond(_) => {
                 measure.text(new, if measure.bound_is_upper { Round::Up } else { Round::Down })
             }
         };

@@ -308,7 +308,9 @@ fn margin(subject: &Subject<'_>) -> Option<String> {
     let value = *values.get(usize::try_from(needed).ok()?.checked_sub(1)?)?;
     let round = if measure.bound_is_upper { Round::Up } else { Round::Down };
     match measure.unit {
-        Unit::Ratio | Unit::Seconds | Unit::Times => Some(measure.text(value, round)),
+        Unit::Ratio | Unit::Seconds | Unit::Times | Unit::Money(_) | Unit::MoneyPerSecond(_) => {
+            Some(measure.text(value, round))
+        }
         Unit::Ids | Unit::Alerts | Unit::Actions => None,
     }
 }

@@ -66,6 +66,10 @@ fn period(case: Case<'_>, signal: &SignalId) -> Option<Duration> {
     let planned = case.plan.signals.iter().find(|planned| &planned.id == signal)?;
     match &planned.source {
         SourcePlan::Probe { every, .. } if every.micros() > 0 => Some(*every),
-        SourcePlan::Probe { .. } | SourcePlan::Alerts { .. } | SourcePlan::Actions { .. } => None,
+        SourcePlan::Probe { .. }
+        | SourcePlan::Alerts { .. }
+        | SourcePlan::Actions { .. }
+        | SourcePlan::Pages { .. }
+        | SourcePlan::Spend { .. } => None,
     }
 }

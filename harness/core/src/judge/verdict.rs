@@ -4,13 +4,14 @@ use stats::decision::Decision;
 
 use super::case::{Case, Found, Value};
 use super::conclusion::{Concluded, Method, conclude};
+use super::cost;
 use super::phrase::{Measure, Phrase, phrase};
 use super::resemblance;
 use super::sentence::{self, Subject};
 use crate::event::Invalid;
 use crate::evidence::{Evidence, TrialEvidence};
 use crate::exit::{self, EndOfRun};
-use crate::plan::{Against, Assertion, Expectation, Plan};
+use crate::plan::{Against, Assertion, CostBound, Expectation, Plan};
 use crate::verdict::{
     Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, Quantity, TrialJudgement,
     TrialState, TrialSummary, Validity, Verdict,
@@ -131,7 +132,10 @@ fn judgement(
         family: expectation.assertion.key().to_owned(),
         claim: sentence::claim(plan, expectation, concluded.method),
         outcome: concluded.outcome,
-        because: sentence::because(&subject),
+        because: {
+            let ratio = cost::ratio(&found, &expectation.assertion).unwrap_or_default();
+            sentence::because(&subject) + &ratio
+        },
         change: sentence::change(&subject),
         counts,
         share: decision.map(|decision| estimate(concluded, decision)),
@@ -180,7 +184,7 @@ fn measured(measure: &Measure, values: &[Value]) -> Option<Measured> {
     let finite = |value: f64| Some(value).filter(|value| value.is_finite());
     Some(Measured {
         name: measure.name.clone(),
-        unit: measure.unit.name().to_owned(),
+        unit: measure.unit.name(),
         bound: measure.bound,
         bound_is_upper: measure.bound_is_upper,
         median: finite(median),
@@ -198,12 +202,17 @@ fn placebo(plan: &Plan, evidence: &Evidence, expectation: &Expectation) -> Optio
         | Assertion::Invariant { .. }
         | Assertion::ErrorBudget { .. }
         | Assertion::Degradation { against: Against::Baseline, .. }
-        | Assertion::Telemetry { .. } => {}
+        | Assertion::Telemetry { .. }
+        | Assertion::Cost {
+            bound: CostBound::Rate { .. } | CostBound::PerSuccess { .. } | CostBound::Total { .. },
+            ..
+        } => {}
         Assertion::Degradation { against: Against::Placebo, .. }
         | Assertion::Automation { .. }
         | Assertion::Detection { .. }
         | Assertion::Recovery { .. }
-        | Assertion::Regression { .. } => return None,
+        | Assertion::Regression { .. }
+        | Assertion::Cost { bound: CostBound::Capped { .. }, .. } => return None,
     }
     let mut counts = Counts::default();
     let others = evidence

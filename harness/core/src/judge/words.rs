@@ -1,6 +1,7 @@
 //! Numbers and names as text for people.
 
 use crate::plan::FaultInstant;
+use crate::units::Currency;
 
 /// Which way a number is rounded, so that no sentence says more than its evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,17 @@ pub(super) fn seconds(secs: f64) -> String {
     } else {
         trimmed(secs, 2) + "s"
     }
+}
+
+/// An amount of money with as many decimals as it is worth: `1.24 EUR`, `0.00052 EUR`.
+pub(super) fn money(amount: f64, currency: Currency) -> String {
+    let decimals = if amount >= 1.0 { 2 } else { 6 };
+    format!("{} {currency}", trimmed(amount, decimals))
+}
+
+/// A rate of spend: `1.24 EUR/s`.
+pub(super) fn money_rate(per_second: f64, currency: Currency) -> String {
+    money(per_second, currency) + "/s"
 }
 
 /// `once`, `twice`, `3 times`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ArmName, ExpectationId, FaultId, RequestKind, SignalId};
-use crate::units::{Duration, Quantile, Ratio};
+use crate::units::{Duration, Money, Quantile, Ratio, SpendRate};
 
 /// One assertion with its claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,9 @@ pub enum Assertion {
         pages_exactly: Option<u32>,
         /// Is delivered as resolved within this time from `reverted`.
         resolves_within: Option<Duration>,
+        /// As this signal tells; else as the run's own receiver does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        through: Option<SignalId>,
     },
     /// An alert stays silent all through the trial.
     Quiet {
@@ -186,6 +189,51 @@ pub enum Assertion {
         runs: u32,
         /// Runs whose names sort before this one do not count: `20261122-171621`.
         reset_at: Option<String>,
+    },
+    /// What is spent, as the system's own meter tells it.
+    Cost {
+        /// The cost feed.
+        signal: SignalId,
+        /// The bound.
+        bound: CostBound,
+    },
+}
+
+/// A bound on spending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum CostBound {
+    /// The rate of spend stays at or below a bound.
+    Rate {
+        /// The bound, on the rate over a few tenths of a second.
+        at_most: SpendRate,
+        /// But for this time from the start of the window.
+        grace: Duration,
+        /// In this window.
+        during: WindowRange,
+    },
+    /// A runaway is brought back to the bound in time, and stays there while the fault is held.
+    Capped {
+        /// The bound.
+        at_most: SpendRate,
+        /// From `effective` of this fault to its revert.
+        fault: FaultId,
+        /// Within this time.
+        within: Duration,
+    },
+    /// The spend over the good requests.
+    PerSuccess {
+        /// The bound for one request.
+        at_most: Money,
+        /// In this window.
+        during: WindowRange,
+    },
+    /// All that is spent.
+    Total {
+        /// The bound.
+        at_most: Money,
+        /// In this window.
+        during: WindowRange,
     },
 }
 
@@ -299,6 +347,7 @@ impl Assertion {
             | Self::Degradation { .. }
             | Self::Automation { .. }
             | Self::Telemetry { .. }
+            | Self::Cost { .. }
             | Self::Regression { .. } => None,
         }
     }
@@ -316,6 +365,7 @@ impl Assertion {
             Self::Automation { .. } => "automation",
             Self::Telemetry { .. } => "telemetry",
             Self::Regression { .. } => "regression",
+            Self::Cost { .. } => "cost",
         }
     }
 }

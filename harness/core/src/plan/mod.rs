@@ -10,8 +10,8 @@ mod safety;
 mod trial;
 
 pub use expectation::{
-    Against, Anchor, Assertion, AutomationRule, Bound, Cap, Claim, Expectation, FaultInstant,
-    Holds, Moment, Phase, PhaseEdge, RecoveryTo, WindowRange,
+    Against, Anchor, Assertion, AutomationRule, Bound, Cap, Claim, CostBound, Expectation,
+    FaultInstant, Holds, Moment, Phase, PhaseEdge, RecoveryTo, WindowRange,
 };
 pub use load::{Arrivals, Feed, Key, LoadPlan, RequestPlan, Shape, StatusRange, Step, TimerMode};
 pub use safety::{Comparison, Guard, Guardrail, RadiusLimit, SafetyPlan};
@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use crate::fault::Capability;
 use crate::ids::{EdgeName, FaultId, SignalId};
 use crate::topology::Topology;
-use crate::units::Duration;
+use crate::units::{Currency, Duration};
 
 /// The format of `plan.json`; a reader refuses a newer major version.
 pub const FORMAT: &str = "gameday.plan/1";
@@ -167,5 +167,17 @@ pub enum SourcePlan {
     Actions {
         /// Period of asking.
         every: Duration,
+    },
+    /// What arrived at the system's own pager.
+    Pages {
+        /// Period of asking.
+        every: Duration,
+    },
+    /// What the system's meter says was spent so far.
+    Spend {
+        /// Period of asking.
+        every: Duration,
+        /// What it must count in.
+        currency: Currency,
     },
 }

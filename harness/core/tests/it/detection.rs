@@ -14,6 +14,7 @@ fn detection(pages_exactly: Option<u32>, resolves_ms: Option<u64>) -> Assertion 
         within: ms(2000),
         pages_exactly,
         resolves_within: resolves_ms.map(ms),
+        through: None,
     }
 }
 

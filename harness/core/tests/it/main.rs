@@ -5,6 +5,7 @@
 mod automation;
 mod calibration;
 mod comparison;
+mod cost;
 mod detection;
 mod evidence;
 mod fixture;

@@ -91,6 +91,7 @@ fn expectations() -> Vec<(&'static str, Assertion, Holds)> {
         within,
         pages_exactly: Some(1),
         resolves_within: None,
+        through: None,
     };
     let telemetry = Assertion::Telemetry {
         signal: SignalId::new("sentinel"),

@@ -1,4 +1,5 @@
-//! Breakers: `GET /api/automation?afterUs=`, events of all instances by time.
+//! Breakers and the cost cap: `GET /api/automation?afterUs=`, events of all instances by time.
+//! A breaker acts on its own instance; the cap says on what.
 //!
 //! An instance that did not answer this time may tell older events the next time. So the question
 //! goes back a little before the last one that all had answered, and events are told apart by
@@ -18,6 +19,8 @@ const OVERLAP_US: u64 = 2_000_000;
 const INSTANCES_MAX: usize = 256;
 /// Silent instances that are named; further ones are counted.
 const SILENT_MAX: usize = 8;
+/// The automations whose events are read; others are none of ours.
+const ACTORS: [&str; 2] = ["breaker", "cap"];
 
 /// The feed of breakers.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ struct BreakerEvent {
     sequence: u64,
     monotonic_us: u64,
     to: String,
+    #[serde(default)]
+    target: Option<String>,
 }
 
 impl Breakers {
@@ -47,15 +52,14 @@ impl Breakers {
 
     /// Takes an event unless it is old, or known; what is missing before it is a gap.
     fn take(&mut self, event: &BreakerEvent, reading: &mut Reading) {
-        if event.automation != Self::ACTOR || event.monotonic_us <= self.begun_us {
-            return;
-        }
-        let target = slot_name(&event.instance, event.slot);
+        let actor = ACTORS.into_iter().find(|actor| *actor == event.automation);
+        let Some(actor) = actor.filter(|_| event.monotonic_us > self.begun_us) else { return };
+        let own = slot_name(&event.instance, event.slot);
         match self.last.get(&event.instance) {
             Some(last) if event.sequence <= *last => return,
             Some(last) if event.sequence - last > 1 => {
                 let missing = event.sequence - last - 1;
-                reading.gaps.push(format!("{missing} events of {target} are lost"));
+                reading.gaps.push(format!("{missing} events of {own} are lost"));
             }
             None if self.last.len() >= INSTANCES_MAX => {
                 reading.gaps.push(format!("events of more than {INSTANCES_MAX} instances"));
@@ -68,13 +72,13 @@ impl Breakers {
             "closed" => "close".to_owned(),
             other => short(other),
         };
-        reading.actions.push(Action { verb, target, monotonic_us: event.monotonic_us });
+        let target = event.target.as_deref().map_or(own, short);
+        let monotonic_us = event.monotonic_us;
+        reading.actions.push(Action { actor, verb, target, monotonic_us });
     }
 }
 
 impl Feed for Breakers {
-    const ACTOR: &'static str = "breaker";
-
     fn path(&self) -> String {
         format!("/api/automation?afterUs={}", self.after_us)
     }

@@ -8,9 +8,6 @@ use crate::text::short;
 
 /// A list of actions that is asked for again and again.
 pub(super) trait Feed: Send {
-    /// Who acts.
-    const ACTOR: &'static str;
-
     /// Path and query of the next question.
     fn path(&self) -> String;
 
@@ -22,6 +19,8 @@ pub(super) trait Feed: Send {
 /// One action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Action {
+    /// Who acted: `breaker`.
+    pub(super) actor: &'static str,
     /// What was done: `open`.
     pub(super) verb: String,
     /// On what: `checkout-0`.

@@ -52,7 +52,8 @@ impl Restarts {
         let name = event.object.strip_prefix("pod/").unwrap_or(&event.object);
         let target = slot(&event.message).map_or_else(|| short(name), |it| slot_name(name, it));
         let monotonic_us = event.at.monotonic_us;
-        reading.actions.push(Action { verb: "restart".to_owned(), target, monotonic_us });
+        let verb = "restart".to_owned();
+        reading.actions.push(Action { actor: "supervisor", verb, target, monotonic_us });
     }
 }
 
@@ -62,8 +63,6 @@ fn slot(message: &str) -> Option<u64> {
 }
 
 impl Feed for Restarts {
-    const ACTOR: &'static str = "supervisor";
-
     fn path(&self) -> String {
         format!("/api/events?after={}", self.after)
     }

@@ -94,7 +94,7 @@ impl Incidents {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect();
-        labels.insert(String::from("alertname"), condition.alertname.to_owned());
+        labels.insert(String::from("alertname"), condition.alertname.clone().into_owned());
         labels.insert(String::from("severity"), String::from("page"));
         let alert = self.alerts.entry(labels.clone()).or_insert_with(|| Alert {
             labels,
@@ -165,7 +165,7 @@ mod tests {
 
     fn down(slot: &str, since: i64) -> Condition {
         Condition {
-            alertname: "CheckoutInstanceDown",
+            alertname: "CheckoutInstanceDown".into(),
             labels: vec![("slot", slot.to_owned())],
             summary: String::from("down"),
             since,

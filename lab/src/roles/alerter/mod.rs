@@ -4,6 +4,7 @@
 mod incidents;
 mod outbox;
 mod rules;
+mod synthetic;
 mod webhook;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,9 +15,10 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 use incidents::{Incidents, Notification, Status};
 use outbox::{OnFailure, Outbox};
-use rules::{LONG_MS, Observations, evaluate};
+use rules::{LONG_MS, Observations, Silence, evaluate, is_blind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use synthetic::Synthetic;
 use tokio::sync::Semaphore;
 
 use super::Context;
@@ -80,6 +82,7 @@ struct Alerter {
     receivers: Mutex<BTreeMap<String, Instant>>,
     deliveries: Arc<Semaphore>,
     outbox: Outbox,
+    synthetic: Synthetic,
     /// Whether the rules are evaluated; before that the pod is not ready.
     watching: AtomicBool,
 }
@@ -92,6 +95,7 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let role = Arc::new(Alerter {
         collector,
         outbox: Outbox::new(pager, on_failure),
+        synthetic: Synthetic::new(),
         told: Mutex::default(),
         receivers: Mutex::default(),
         deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
@@ -144,6 +148,7 @@ impl Service for Alerter {
                 self.receivers().remove(&url);
                 Reply::ok(&json!({ "receivers": self.live() }))
             }
+            (_, "/-/synthetic") => self.synthetic.answer(&call),
             (&Method::GET, "/state") => Reply::ok(&json!({ "waiting": self.outbox.len() })),
             (&Method::GET, "/healthz") if !self.watching.load(Ordering::Relaxed) => {
                 Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not every target was up yet")
@@ -201,9 +206,11 @@ impl Alerter {
         let mut ticks = tokio::time::interval(EVALUATE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = Instant::now();
+        let silence = self.silence();
+        let mut blind_until = 0;
         loop {
             ticks.tick().await;
-            let seen = match self.observe().await {
+            let mut seen = match self.observe().await {
                 Some(seen) => {
                     answered = Instant::now();
                     seen
@@ -215,10 +222,28 @@ impl Alerter {
                     ..Observations::default()
                 },
             };
-            let told = self.told().incidents.step(seen.now, &evaluate(&seen));
+            if is_blind(&seen) {
+                blind_until = seen.now;
+            }
+            seen.blind_until = blind_until;
+            let mut found = evaluate(&seen, silence);
+            found.extend(self.synthetic.conditions(seen.now));
+            let told = self.told().incidents.step(seen.now, &found);
             for notification in told {
                 self.tell(&notification);
             }
+        }
+    }
+
+    /// What it makes of metrics that do not come.
+    fn silence(&self) -> Silence {
+        let defects = &self.context.layout.defects;
+        if defects.has(Defect::AlerterAlarmist) {
+            Silence::Outage
+        } else if defects.has(Defect::AlerterComplacent) {
+            Silence::Health
+        } else {
+            Silence::Blindness
         }
     }
 
@@ -250,6 +275,7 @@ impl Alerter {
             payment_calls: self.series("payment_calls_total", "checkout").await?,
             freshness: self.ask::<FreshnessAnswer>("/api/freshness").await?.targets,
             now: unix_ms(),
+            blind_until: 0,
             collector_silent_ms: 0,
         })
     }
@@ -260,6 +286,7 @@ impl Alerter {
         let repeats = defects.has(Defect::AlerterRepeats);
         let times = match notification.status {
             _ if defects.has(Defect::AlerterOff) => 0,
+            Status::Firing if defects.has(Defect::AlerterFloods) => notification.alerts.len(),
             Status::Firing if repeats => 2,
             Status::Firing | Status::Resolved => 1,
         };

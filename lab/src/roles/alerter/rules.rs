@@ -3,6 +3,7 @@
 //! The windows are compressed so that a game day of seconds behaves as an incident of hours
 //! would: the service level objective is 99 % at the edge.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::roles::collector::{Freshness, SeriesView};
@@ -26,6 +27,22 @@ const CHARGES_MS: i64 = 2_000;
 const FAILED_CHARGES_MIN: f64 = 10.0;
 /// Telemetry of a service older than this is stale.
 const STALE_MS: i64 = 2_000;
+/// When no target at all was scraped for so long, it is the collector that cannot see.
+const BLIND_MS: i64 = 450;
+/// When it can see again, targets come back within this time.
+const SIGHT_RETURNS_MS: i64 = 400;
+
+/// What is made of metrics that do not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Silence {
+    /// One is blind: instances are not known to be down, and that is told.
+    #[default]
+    Blindness,
+    /// With a defect only: everything is down.
+    Outage,
+    /// With a defect only: everything is fine.
+    Health,
+}
 
 /// What the collector knows.
 #[derive(Debug, Default)]
@@ -40,6 +57,8 @@ pub(super) struct Observations {
     /// `payment_calls_total` of checkout.
     pub(super) payment_calls: Vec<SeriesView>,
     pub(super) freshness: Vec<Freshness>,
+    /// Until when no target at all could be seen.
+    pub(super) blind_until: i64,
     /// How long the collector has not answered.
     pub(super) collector_silent_ms: i64,
 }
@@ -47,7 +66,7 @@ pub(super) struct Observations {
 /// Something that is wrong now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
-    pub(super) alertname: &'static str,
+    pub(super) alertname: Cow<'static, str>,
     pub(super) labels: Vec<(&'static str, String)>,
     pub(super) summary: String,
     /// When it began, as far as is known.
@@ -57,12 +76,27 @@ pub(super) struct Condition {
 }
 
 /// All rules over one set of observations.
-pub(super) fn evaluate(seen: &Observations) -> Vec<Condition> {
-    let mut found = instances_down(seen);
+pub(super) fn evaluate(seen: &Observations, silence: Silence) -> Vec<Condition> {
+    let mut found = match silence {
+        Silence::Blindness | Silence::Health if is_blind(seen) => Vec::new(),
+        Silence::Blindness | Silence::Health => {
+            instances_down(seen, seen.blind_until + SIGHT_RETURNS_MS)
+        }
+        Silence::Outage => instances_down(seen, 0),
+    };
     found.extend(burn_rate(seen));
     found.extend(payments_unavailable(seen));
-    found.extend(stale(seen));
+    found.extend(match silence {
+        Silence::Blindness | Silence::Outage => stale(seen),
+        Silence::Health => Vec::new(),
+    });
     found
+}
+
+/// Whether no target at all was scraped lately.
+pub(super) fn is_blind(seen: &Observations) -> bool {
+    let mut ages = seen.freshness.iter().map(|target| target.age_ms);
+    !seen.freshness.is_empty() && ages.all(|age| age > BLIND_MS)
 }
 
 fn burn_rate(seen: &Observations) -> Option<Condition> {
@@ -79,7 +113,7 @@ fn burn_rate(seen: &Observations) -> Option<Condition> {
         && all_short > 0.0
         && failed_short > BURN_LIMIT * all_short;
     burns.then(|| Condition {
-        alertname: "CheckoutBurnRate",
+        alertname: Cow::Borrowed("CheckoutBurnRate"),
         labels: vec![("service", String::from("edge"))],
         summary: format!("{:.1} % of requests fail at the edge", 100.0 * failed / all),
         since: seen.now,
@@ -100,7 +134,8 @@ fn grown_since(series: &[SeriesView], since: i64, choose: impl Fn(&SeriesView) -
     sum
 }
 
-fn instances_down(seen: &Observations) -> Vec<Condition> {
+/// Instances that are down, and have been since this time at the earliest.
+fn instances_down(seen: &Observations, earliest: i64) -> Vec<Condition> {
     let down_since = |one: &SeriesView| {
         let down = one.samples.iter().rev().take_while(|(_, value)| *value < 1.0);
         down.last().map(|(at, _)| *at)
@@ -108,10 +143,10 @@ fn instances_down(seen: &Observations) -> Vec<Condition> {
     seen.up
         .iter()
         .filter_map(|one| {
-            let since = down_since(one)?;
+            let since = down_since(one)?.max(earliest);
             let slot = one.labels.get("slot").cloned().unwrap_or_default();
             Some(Condition {
-                alertname: "CheckoutInstanceDown",
+                alertname: Cow::Borrowed("CheckoutInstanceDown"),
                 summary: format!("instance {slot} of checkout does not answer"),
                 labels: vec![("service", String::from("checkout")), ("slot", slot)],
                 since,
@@ -145,7 +180,7 @@ fn payments_unavailable(seen: &Observations) -> Option<Condition> {
     let made = grown(&["failed", "good", "slow"]);
     let failing = failed >= FAILED_CHARGES_MIN && failed * 2.0 > made;
     (open >= BREAKERS_MIN || failing).then(|| Condition {
-        alertname: "PaymentsUnavailable",
+        alertname: Cow::Borrowed("PaymentsUnavailable"),
         labels: vec![("service", String::from("payments"))],
         summary: format!("{open} breakers are not closed, {failed:.0} of {made:.0} charges failed"),
         since: seen.now,
@@ -167,7 +202,7 @@ fn stale(seen: &Observations) -> Vec<Condition> {
         .into_iter()
         .filter(|(_, age)| *age > STALE_MS)
         .map(|(service, age)| Condition {
-            alertname: "CollectorStale",
+            alertname: Cow::Borrowed("CollectorStale"),
             labels: vec![("service", service.to_owned())],
             summary: format!("the metrics of {service} are {age} ms old"),
             since: seen.now,
@@ -188,8 +223,9 @@ mod tests {
         SeriesView { labels, samples, increase }
     }
 
-    fn names(seen: &Observations) -> Vec<&'static str> {
-        evaluate(seen).iter().map(|condition| condition.alertname).collect()
+    fn names(seen: &Observations) -> Vec<String> {
+        let found = evaluate(seen, Silence::Blindness);
+        found.into_iter().map(|condition| condition.alertname.into_owned()).collect()
     }
 
     fn seen() -> Observations {
@@ -222,7 +258,7 @@ mod tests {
             view(&[("slot", "0")], &[(600, 1.0), (400, 1.0), (200, 0.0), (50, 0.0)], 0.0),
             view(&[("slot", "1")], &[(400, 0.0), (200, 1.0)], 0.0),
         ];
-        let found = evaluate(&Observations { up, ..seen() });
+        let found = evaluate(&Observations { up, ..seen() }, Silence::Blindness);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].since, found[0].for_ms), (NOW - 200, DOWN_FOR_MS));
         assert!(found[0].labels.contains(&("slot", String::from("0"))));
@@ -267,5 +303,38 @@ mod tests {
         assert_eq!(names(&freshness(whole)), ["CollectorStale"]);
         let silent = Observations { collector_silent_ms: 2_500, ..seen() };
         assert_eq!(names(&silent), ["CollectorStale"]);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_blindness_and_not_an_outage() {
+        let freshness = |service: &str, age_ms: i64| -> Freshness {
+            serde_json::from_value(serde_json::json!({
+                "service": service, "slot": 0, "address": "127.0.0.1:1", "up": age_ms < 300,
+                "lastSuccessUnixMs": NOW - age_ms, "ageMs": age_ms,
+            }))
+            .unwrap()
+        };
+        let down = view(&[("slot", "0")], &[(700, 1.0), (500, 0.0), (100, 0.0)], 0.0);
+        let seen = |edge_age: i64, blind_until: i64| Observations {
+            now: NOW,
+            up: vec![down.clone()],
+            freshness: vec![freshness("checkout", 700), freshness("edge", edge_age)],
+            blind_until,
+            ..Observations::default()
+        };
+        let fires = |seen: &Observations, silence| {
+            let found = evaluate(seen, silence);
+            found
+                .iter()
+                .any(|one| one.alertname == "CheckoutInstanceDown" && NOW - one.since >= one.for_ms)
+        };
+        assert!(fires(&seen(100, 0), Silence::Blindness), "the edge is seen, checkout is down");
+        assert!(!fires(&seen(600, 0), Silence::Blindness), "nothing is seen");
+        assert!(fires(&seen(600, 0), Silence::Outage));
+        assert!(!fires(&seen(100, NOW - 50), Silence::Blindness), "one was blind just now");
+        let dark = seen(2_500, 0);
+        let dark = Observations { freshness: vec![freshness("edge", 2_500)], ..dark };
+        assert_eq!(names(&dark), ["CollectorStale"]);
+        assert!(evaluate(&dark, Silence::Health).is_empty());
     }
 }

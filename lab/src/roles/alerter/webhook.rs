@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_payload_has_the_shape_of_version_four() {
         let condition = Condition {
-            alertname: "CheckoutInstanceDown",
+            alertname: "CheckoutInstanceDown".into(),
             labels: vec![("slot", String::from("1"))],
             summary: String::from("down"),
             since: 1_795_330_236_152,

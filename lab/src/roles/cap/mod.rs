@@ -60,7 +60,9 @@ struct Cap {
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let late = context.layout.defects.has(Defect::CapLate);
-    let watch = Watch::new(if late { PATIENCE_LATE_US } else { PATIENCE_US }, OWN_GROUP);
+    let blunt = context.layout.defects.has(Defect::CapBlunt);
+    let protected = if blunt { "" } else { OWN_GROUP };
+    let watch = Watch::new(if late { PATIENCE_LATE_US } else { PATIENCE_US }, protected);
     let role = Arc::new(Cap {
         meter: Client::new(context.layout.dial("cap", "meter")[0]),
         jobs: Client::new(context.layout.dial("cap", "jobs")[0]),

@@ -98,7 +98,7 @@ impl Service for Jobs {
                 Err(reply) => reply,
             },
             (&Method::POST, "/jobs/hold") => match call.json::<Named>() {
-                Ok(Named { label }) if label == OWN_GROUP => {
+                Ok(Named { label }) if label == OWN_GROUP && !self.may_stop_own() => {
                     Reply::error(StatusCode::CONFLICT, "the shop's own jobs are not stopped")
                 }
                 Ok(Named { label }) => {
@@ -124,6 +124,11 @@ impl Service for Jobs {
 impl Jobs {
     fn groups(&self) -> std::sync::MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With the defect only.
+    fn may_stop_own(&self) -> bool {
+        self.context.layout.defects.has(Defect::CapBlunt)
     }
 
     fn now_ms(&self) -> u64 {

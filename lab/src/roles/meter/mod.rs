@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use ledger::{INSTANCE_SECOND, JOB_SECOND, Ledger, Usage};
-use prices::{PERCENT_MAX, Prices};
+use prices::{PERCENT_MAX, percent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,6 +20,7 @@ use super::Context;
 use crate::clock::monotonic_us;
 use crate::http::{Call, Client, Outgoing, Reply, Service};
 use crate::layout::SERVICES;
+use crate::leases::Leases;
 
 const READ_EVERY: Duration = Duration::from_millis(100);
 const READ_LIMIT: Duration = Duration::from_millis(300);
@@ -85,7 +86,8 @@ struct Meter {
     jobs: Client,
     began: Instant,
     ledger: Mutex<Ledger>,
-    prices: Mutex<Prices>,
+    /// Changes of the price in percent, by name.
+    prices: Mutex<Leases<u64>>,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
@@ -116,12 +118,12 @@ impl Service for Meter {
             },
             (&Method::DELETE, "/api/prices") => {
                 let name = call.parameter("name").unwrap_or_default();
-                let was = self.prices().take_back(self.now_ms(), &name);
+                let was = self.prices().take_back(self.now_ms(), &name).is_some();
                 Reply::ok(&json!({ "name": name, "wasInForce": was }))
             }
             (&Method::GET, "/api/prices") => {
                 let name = call.parameter("name").unwrap_or_default();
-                let holds = self.prices().holds(self.now_ms(), &name);
+                let holds = self.prices().find(self.now_ms(), &name).is_some();
                 Reply::ok(&json!({ "name": name, "inForce": holds }))
             }
             (&Method::GET, "/healthz") if self.ledger().as_of_us().is_none() => {
@@ -139,7 +141,7 @@ impl Meter {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn prices(&self) -> std::sync::MutexGuard<'_, Prices> {
+    fn prices(&self) -> std::sync::MutexGuard<'_, Leases<u64>> {
         self.prices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,13 +163,13 @@ impl Meter {
             self.context.metrics.add("reads_total", "end=\"good\"", 1.0);
             let JobsAnswer { instance, monotonic_us: at_us, groups } = answer;
             let used_ms = groups.into_iter().map(|group| (group.label, group.used_ms)).collect();
-            let percent = self.prices().percent(self.now_ms());
+            let percent = percent(&mut self.prices(), self.now_ms());
             self.ledger().take(Usage { instance, at_us, used_ms }, percent);
         }
     }
 
     fn spend(&self) -> Spend {
-        let percent = self.prices().percent(self.now_ms());
+        let percent = percent(&mut self.prices(), self.now_ms());
         let ledger = self.ledger();
         let as_of_us = ledger.as_of_us();
         let age = |as_of: u64| monotonic_us().saturating_sub(as_of) / 1_000;

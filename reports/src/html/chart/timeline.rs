@@ -3,6 +3,7 @@
 
 mod events;
 mod lanes;
+mod spend;
 
 use maud::{Markup, html};
 
@@ -25,6 +26,8 @@ pub(in crate::html) struct Frame {
     latency_ms: (f64, f64),
     success_bound: Option<f64>,
     latency_ms_bound: Option<f64>,
+    spend_max: f64,
+    spend_bound: Option<f64>,
 }
 
 impl Frame {
@@ -49,6 +52,13 @@ impl Frame {
         };
         let success_bound = bound("successRate");
         let least = success_bound.unwrap_or(1.0).min(success_min);
+        let spend_bound = report.expectations.iter().find_map(|expectation| {
+            let measured = expectation.measured.as_ref()?;
+            let is_rate = expectation.family == "cost" && measured.unit.ends_with("/s");
+            is_rate.then_some(measured.bound)
+        });
+        let spends = report.trials.iter().flat_map(|trial| &trial.spend);
+        let rates = spends.flat_map(|track| track.per_second.iter().flatten().copied());
         let floors = [0.99, 0.95, 0.9, 0.75, 0.5];
         Self {
             rate_max: rate_max * 1.05,
@@ -56,6 +66,8 @@ impl Frame {
             latency_ms,
             success_bound,
             latency_ms_bound: bound("latency").map(|seconds| seconds * 1e3),
+            spend_max: rates.fold(spend_bound.unwrap_or(0.0), f64::max).max(1e-6) * 1.1,
+            spend_bound,
         }
     }
 
@@ -96,6 +108,7 @@ pub(in crate::html) fn chart(trial: &TrialReport, frame: &Frame) -> Option<Marku
         (lanes::load(&mut canvas, trial, frame))
         (lanes::success(&mut canvas, trial, frame))
         (lanes::latency(&mut canvas, trial, frame))
+        (spend::spend(&mut canvas, trial, frame))
         (events::sentinels(&mut canvas, trial))
         (events::alerts(&mut canvas, trial))
         (events::actions(&mut canvas, trial))

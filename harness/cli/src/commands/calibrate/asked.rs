@@ -3,8 +3,10 @@
 
 use harness_core::ids::ArmName;
 use harness_core::plan::{
-    Against, Arm, Assertion, AutomationRule, Expectation, Plan, StopRule, TrialPlan,
+    Against, Arm, Assertion, AutomationRule, CostBound, Expectation, Phase, Plan, StopRule,
+    TrialPlan, WindowRange,
 };
+use harness_core::units::Duration;
 
 /// All trials of a plan as placebo trials, judged by what can be asked of a placebo.
 pub(super) fn placebo_plan(wanted: &Plan) -> Plan {
@@ -48,7 +50,21 @@ fn asked(assertion: &Assertion) -> Option<Assertion> {
         | Assertion::Invariant { .. }
         | Assertion::ErrorBudget { .. }
         | Assertion::Degradation { against: Against::Baseline, .. }
-        | Assertion::Telemetry { .. } => Some(assertion.clone()),
+        | Assertion::Telemetry { .. }
+        | Assertion::Cost {
+            bound: CostBound::Rate { .. } | CostBound::PerSuccess { .. } | CostBound::Total { .. },
+            ..
+        } => Some(assertion.clone()),
+        Assertion::Cost { signal, bound: CostBound::Capped { at_most, .. } } => {
+            Some(Assertion::Cost {
+                signal: signal.clone(),
+                bound: CostBound::Rate {
+                    at_most: *at_most,
+                    grace: Duration::ZERO,
+                    during: WindowRange::phases("fault", Phase::Fault, Phase::Fault),
+                },
+            })
+        }
         Assertion::Degradation { of, quantile, against: Against::Placebo, by_at_most, during } => {
             Some(Assertion::Degradation {
                 of: of.clone(),

@@ -114,6 +114,12 @@ fn signals(plan: &Plan) -> Vec<String> {
                 SourcePlan::Actions { every } => {
                     format!("what the system's automation did, asked every {every}")
                 }
+                SourcePlan::Pages { every } => {
+                    format!("what arrived at the system's pager, asked every {every}")
+                }
+                SourcePlan::Spend { every, currency } => {
+                    format!("what was spent in {currency}, asked every {every}")
+                }
             };
             format!("{:<10} {source}", signal.id)
         })

@@ -320,6 +320,7 @@ impl Family {
                 within,
                 pages_exactly: Some(1),
                 resolves_within: None,
+                through: None,
             },
             Self::Quiet => Assertion::Quiet { alert: "Burn".to_owned() },
             Self::Invariant => Assertion::Invariant { none_lost: true, none_twice: true },
@@ -387,6 +388,7 @@ pub(super) fn measured() -> Assertion {
         within: Duration::from_secs(3600),
         pages_exactly: None,
         resolves_within: None,
+        through: None,
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn latency(canvas: &mut Canvas, trial: &TrialReport, frame: &Frame) -
     }
 }
 
-fn header(top: f64, name: &str, details: &[&str]) -> Markup {
+pub(super) fn header(top: f64, name: &str, details: &[&str]) -> Markup {
     html! {
         text class="name" x="0" y=(xy(top + PAD + 4.0)) { (name) }
         @for (place, detail) in details.iter().enumerate() {
@@ -134,7 +134,7 @@ fn legend(class: &str, y: f64, name: &str) -> Markup {
     }
 }
 
-fn grid(scale: &Scale, about: usize, told: impl Fn(f64) -> String) -> Markup {
+pub(super) fn grid(scale: &Scale, about: usize, told: impl Fn(f64) -> String) -> Markup {
     html! {
         @for tick in scale.ticks(about) {
             (line("grid", (LEFT, scale.at(tick)), (RIGHT, scale.at(tick))))
@@ -144,7 +144,7 @@ fn grid(scale: &Scale, about: usize, told: impl Fn(f64) -> String) -> Markup {
 }
 
 /// The bound of an expectation; its label stands where the line it judges should not be.
-fn bound_line(scale: &Scale, bound: Option<f64>, told: &str, label_y: f64) -> Markup {
+pub(super) fn bound_line(scale: &Scale, bound: Option<f64>, told: &str, label_y: f64) -> Markup {
     html! {
         @if let Some(bound) = bound {
             @let y = scale.at(bound);
