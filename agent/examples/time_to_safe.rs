@@ -191,6 +191,7 @@ impl LoadDriver for NoLoad {
                 cpu_cores: 0.0,
                 pauses: 0,
                 paused: Duration::ZERO,
+                traces: Vec::new(),
             })
         })
     }

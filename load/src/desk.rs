@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use harness_core::load::RequestOutcome;
-use harness_core::plan::LoadPlan;
+use harness_core::plan::{LoadPlan, Reuse};
 
 use crate::merge::{TickPart, WorkerEnd};
 use crate::mix::Arrival;
@@ -148,6 +148,11 @@ impl Desk {
             lanes_max: setup.lanes_max,
             state: RefCell::new(state),
         }
+    }
+
+    /// How long a connection is kept.
+    pub(crate) fn reuse(&self) -> Reuse {
+        self.rules.plan.reuse
     }
 
     /// The time, noted as a sign of life.

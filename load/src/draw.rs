@@ -18,6 +18,10 @@ pub(crate) enum Purpose {
     Trace,
     /// The span id.
     Span,
+    /// Which journey a user walks next.
+    Journey,
+    /// How long a user pauses.
+    Think,
 }
 
 impl Purpose {
@@ -27,6 +31,8 @@ impl Purpose {
             Self::Key => 2,
             Self::Trace => 3,
             Self::Span => 4,
+            Self::Journey => 5,
+            Self::Think => 6,
             Self::Feed(feed) => 0x1_0000_0000 | u64::from(feed),
             Self::FeedUuid(feed) => 0x2_0000_0000 | u64::from(feed),
         }

@@ -10,6 +10,7 @@ use harness_core::time::Clock;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 
+use crate::listen::{Orders, listen};
 use crate::merge::Merger;
 use crate::mix::Share;
 use crate::request::{Requests, Sender};
@@ -61,16 +62,12 @@ impl HttpDriver {
         let requests = Arc::new(Requests::new(job.plan, &target, sender)?);
         let timeline = Timeline::new(&*self.clock);
         let workers = job.plan.workers.min(job.plan.connections_max).clamp(1, WORKERS_MAX);
-        let mut merger = Merger::new(job.trial, job.from, requests.kinds(), workers as usize);
+        let mut merger = Merger::new(job.trial, job.from, requests.kinds(), workers as usize)
+            .tracing(job.plan.correlation.then_some(job.seed));
         let mut crew = Crew::start(&job, workers, timeline, &target, &requests)?;
-        crew.listen(&mut merger, out, stop).await?;
+        listen(&mut crew.reports, &crew.orders, &mut merger, out, stop).await?;
         crew.join();
-        while let Some(tick) = merger.rest_of_ticks() {
-            out.tick(tick);
-        }
-        while let Some(window) = merger.rest_of_windows() {
-            out.window(window);
-        }
+        merger.hand_on_the_rest(out);
         Ok(merger.summary(timeline.now_ns().saturating_sub(job.from.nanos())))
     }
 }
@@ -93,6 +90,8 @@ fn check(job: &LoadJob<'_>) -> Result<(), LoadError> {
         "a mix without requests"
     } else if plan.connections_max == 0 || plan.in_flight_max == 0 {
         "requests without a connection or a place in flight"
+    } else if plan.journeys().is_some() {
+        "journeys"
     } else if plan.timeout.micros() == 0 {
         "requests without any time"
     } else {
@@ -103,8 +102,7 @@ fn check(job: &LoadJob<'_>) -> Result<(), LoadError> {
 
 /// The workers of one job. Dropping it stops them.
 struct Crew {
-    stop: Arc<watch::Sender<bool>>,
-    finish: watch::Sender<bool>,
+    orders: Orders,
     reports: mpsc::Receiver<Report>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -117,13 +115,11 @@ impl Crew {
         target: &Target,
         requests: &Arc<Requests>,
     ) -> Result<Self, LoadError> {
-        let (stop, stopped) = watch::channel(false);
-        let (finish, finishing) = watch::channel(false);
+        let orders = Orders::new();
         let (told, reports) = mpsc::channel(REPORTS_MAX);
         let plan = Arc::new(job.plan.clone());
         let in_flight = Arc::new(AtomicU32::new(0));
-        let stop = Arc::new(stop);
-        let mut crew = Self { stop: stop.clone(), finish, reports, threads: Vec::new() };
+        let mut crew = Self { orders, reports, threads: Vec::new() };
         for worker in 0..workers {
             let setup = WorkerSetup {
                 share: Share { worker, workers },
@@ -135,11 +131,11 @@ impl Crew {
                 target: target.clone(),
                 requests: requests.clone(),
                 in_flight: in_flight.clone(),
-                stop: stopped.clone(),
-                finish: finishing.clone(),
+                stop: crew.orders.stop.subscribe(),
+                finish: crew.orders.finish.subscribe(),
                 reports: told.clone(),
             };
-            let alarm = Alarm(stop.clone());
+            let alarm = Alarm(crew.orders.stop.clone());
             let thread = std::thread::Builder::new().name(format!("load-{worker}"));
             let thread = thread.spawn(move || {
                 run_worker(setup);
@@ -152,53 +148,6 @@ impl Crew {
             crew.threads.push(thread);
         }
         Ok(crew)
-    }
-
-    /// Hands on what the workers tell, until all have ended.
-    async fn listen(
-        &mut self,
-        merger: &mut Merger,
-        out: &dyn SampleSink,
-        stop: &dyn Stop,
-    ) -> Result<(), LoadError> {
-        let mut stopped = std::pin::pin!(stop.stopped());
-        let mut finished = std::pin::pin!(stop.finishing());
-        let (mut stopping, mut finishing) = (false, false);
-        loop {
-            // Receiving is cancel-safe, and each end is asked for once.
-            let report = tokio::select! {
-                biased;
-                () = &mut stopped, if !stopping => {
-                    stopping = true;
-                    self.stop.send_replace(true);
-                    continue;
-                }
-                () = &mut finished, if !finishing => {
-                    finishing = true;
-                    self.finish.send_replace(true);
-                    continue;
-                }
-                report = self.reports.recv() => report,
-            };
-            match report {
-                Some(Report::Window(index, part)) => {
-                    merger.window(index, part);
-                    while let Some(window) = merger.next_window() {
-                        out.window(window);
-                    }
-                }
-                Some(Report::Tick(index, part)) => {
-                    merger.tick(index, part);
-                    while let Some(tick) = merger.next_tick() {
-                        out.tick(tick);
-                    }
-                }
-                Some(Report::Pause(from, to)) => merger.pause(from, to),
-                Some(Report::Ended(end)) => merger.ended(end),
-                Some(Report::Failed(error)) => return Err(error),
-                None => return Ok(()),
-            }
-        }
     }
 
     /// Takes the threads back, which have told everything. A panic in one of them goes on here.
@@ -224,6 +173,6 @@ impl Drop for Alarm {
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.orders.stop.send_replace(true);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use harness_core::load::RequestOutcome;
+use harness_core::plan::Reuse;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -68,8 +69,14 @@ pub(crate) async fn run_lane(
     lane: usize,
 ) {
     let mut session = None;
+    // On the present connection; a request that was sent anew counts as one of the connection that
+    // it left, too, so that no connection ever has more than its number.
+    let mut served = 0;
     loop {
         let arrival = next(&desk, lane, &mut session).await;
+        if session.is_none() {
+            served = 0;
+        }
         let step = serve(&desk, &connections, &requests, lane, &arrival, &mut session);
         let outcome = unless_expired(&desk, lane, step).await;
         let outcome = outcome.unwrap_or_else(|| {
@@ -77,7 +84,12 @@ pub(crate) async fn run_lane(
             session = None;
             RequestOutcome::Timeout
         });
-        if session.as_ref().is_some_and(Session::is_closed) {
+        served += 1;
+        let spent = match desk.reuse() {
+            Reuse::Always {} => false,
+            Reuse::UpTo { requests } => served >= requests,
+        };
+        if spent || session.as_ref().is_some_and(Session::is_closed) {
             session = None;
         }
         let rest = if session.is_some() { Rest::Warm } else { Rest::Cold };

@@ -5,6 +5,7 @@
 
 use harness_core::load::{LATENCY_MAX, latency_histogram};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// This many times are kept as a list (64 KiB) before they go into a histogram.
 const LISTED_MAX: usize = 16_384;
@@ -61,6 +62,42 @@ impl Latencies {
             let rank = rank(quantile, self.listed.len());
             self.listed.get(rank).map_or(0, |value| u64::from(*value))
         })
+    }
+}
+
+/// As pairs of a time in us and how often it came: exact, and small whatever the number of times.
+impl Serialize for Latencies {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut listed = self.listed.clone();
+        listed.sort_unstable();
+        let listed = listed.chunk_by(|one, other| one == other);
+        let listed = listed.map(|same| (u64::from(same[0]), same.len() as u64));
+        let dense = self.dense.iter().flat_map(|dense| {
+            dense.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+        });
+        serializer.collect_seq(listed.chain(dense))
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = Vec::<(u64, u64)>::deserialize(deserializer)?;
+        let few = pairs.iter().map(|(_, count)| *count).sum::<u64>() < LISTED_MAX as u64;
+        let mut latencies = Self::default();
+        if few {
+            for (value, count) in pairs {
+                for _ in 0..count {
+                    latencies.record(value.saturating_mul(1000));
+                }
+            }
+        } else {
+            let mut dense = Box::new(latency_histogram());
+            for (value, count) in pairs {
+                dense.saturating_record_n(value, count);
+            }
+            latencies.dense = Some(dense);
+        }
+        Ok(latencies)
     }
 }
 

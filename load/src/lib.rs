@@ -1,19 +1,22 @@
 //! Load drivers: planned requests, sent when they are due, measured from when they were due.
 //!
-//! [`HttpDriver`] is the open loop over HTTP. It keeps no record per request, decides nothing
-//! about the system under test, and says of itself how late it was. [`run_closed`] is for
-//! benchmarks alone.
+//! [`HttpDriver`] is the open loop over HTTP, [`JourneyDriver`] lets users walk, [`Drivers`] takes
+//! whichever a plan needs. None keeps a record per request or decides anything about the system
+//! under test, and each says of itself how late it was. [`run_closed`] is for benchmarks alone.
 
 mod answer;
 mod closed;
 mod desk;
 mod draw;
+mod drivers;
 mod flat;
 mod hdr_log;
 mod http;
 mod joint_waker;
+mod journeys;
 mod lane;
 mod latencies;
+mod listen;
 mod merge;
 mod mix;
 mod plain;
@@ -33,8 +36,10 @@ mod transport;
 mod worker;
 
 pub use closed::{ClosedReport, run_closed};
+pub use drivers::Drivers;
 pub use hdr_log::HdrLog;
 pub use http::HttpDriver;
+pub use journeys::{JourneyDriver, JourneyError, walk_journeys};
 pub use report::{KindReport, LoadReport, LoadTotals, Percentiles};
 pub use schedule::Schedule;
 pub use template::TemplateError;

@@ -6,17 +6,21 @@
 use std::collections::BTreeMap;
 
 use harness_core::ids::{RequestKind, TrialIndex};
-use harness_core::load::{KindSamples, LoadSummary, LoadTick, WINDOW, WindowSamples};
+use harness_core::load::{
+    KindSamples, LoadSummary, LoadTick, SampleSink, TraceNote, WINDOW, WindowSamples,
+};
 use harness_core::time::RunTime;
 use harness_core::units::Duration;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::latencies::Latencies;
 use crate::ranges::Ranges;
-use crate::recorder::WindowPart;
+use crate::recorder::{Notable, WindowPart};
+use crate::request::trace_id;
 
 /// What one worker saw in one tick, by the time of completion.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct TickPart {
     /// Became due.
     pub(crate) due: u64,
@@ -33,7 +37,7 @@ pub(crate) struct TickPart {
 }
 
 /// What a worker tells at its end.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct WorkerEnd {
     /// Requests that became due.
     pub(crate) due: u64,
@@ -59,7 +63,18 @@ pub(crate) struct Merger {
     unknown: Ranges,
     lag_us: Histogram<u64>,
     end: WorkerEnd,
+    /// The seed of trace ids, where requests carry them.
+    tracing: Option<u64>,
+    /// Slowest first; at most [`SLOWEST_MAX`].
+    slowest: Vec<Notable>,
+    /// In the order of windows; at most [`FAILED_MAX`].
+    failed: Vec<Notable>,
 }
+
+/// So many slow requests are named.
+const SLOWEST_MAX: usize = 3;
+/// So many failed ones.
+const FAILED_MAX: usize = 5;
 
 impl Merger {
     /// For one trial; `kinds` by place in the mix.
@@ -83,7 +98,16 @@ impl Merger {
             unknown: Ranges::default(),
             lag_us: harness_core::load::latency_histogram(),
             end: WorkerEnd::default(),
+            tracing: None,
+            slowest: Vec::new(),
+            failed: Vec::new(),
         }
+    }
+
+    /// Names requests that stand out by the ids of their traces, which come from this seed; `None`
+    /// where requests carry none.
+    pub(crate) fn tracing(self, seed: Option<u64>) -> Self {
+        Self { tracing: seed, ..self }
     }
 
     /// Takes one worker's part of a window.
@@ -97,8 +121,17 @@ impl Merger {
         complete.then(|| self.put_together())
     }
 
-    /// At the end: the next window, whether or not every worker came to it.
-    pub(crate) fn rest_of_windows(&mut self) -> Option<WindowSamples> {
+    /// At the end: hands on what not every worker came to.
+    pub(crate) fn hand_on_the_rest(&mut self, out: &dyn SampleSink) {
+        while let Some((_, parts)) = self.ticks.pop_first() {
+            out.tick(tick_of(&parts));
+        }
+        while let Some(window) = self.rest_of_windows() {
+            out.window(window);
+        }
+    }
+
+    fn rest_of_windows(&mut self) -> Option<WindowSamples> {
         let last = *self.windows.last_key_value()?.0;
         (self.next_window <= last).then(|| self.put_together())
     }
@@ -112,14 +145,36 @@ impl Merger {
         let (mut accepted, mut unknown) = (Vec::new(), Vec::new());
         for part in parts {
             add_part(&mut samples, &part, &self.kinds);
+            self.note(&part);
             accepted.extend(part.accepted);
             unknown.extend(part.unknown);
         }
-        push_sorted(&mut self.accepted, accepted);
-        push_sorted(&mut self.unknown, unknown);
+        insert_sorted(&mut self.accepted, accepted);
+        insert_sorted(&mut self.unknown, unknown);
         let added = self.lag_us.add(&samples.lag_us);
         added.expect("all histograms have the same bounds");
         samples
+    }
+
+    /// Keeps what stands out in a part of a window.
+    fn note(&mut self, part: &WindowPart) {
+        self.slowest.extend(part.slowest);
+        self.slowest.sort_by_key(|notable| std::cmp::Reverse(notable.latency_ns));
+        self.slowest.truncate(SLOWEST_MAX);
+        self.failed.extend(part.failed.filter(|_| self.failed.len() < FAILED_MAX));
+    }
+
+    fn traces(&self) -> Vec<TraceNote> {
+        let Some(seed) = self.tracing else { return Vec::new() };
+        let notables = self.slowest.iter().chain(&self.failed);
+        let note = |notable: &Notable| TraceNote {
+            trace_id: trace_id(seed, notable.number),
+            kind: self.kinds[notable.request].clone(),
+            due: self.from + Duration::from_micros(notable.due_ns / 1000),
+            outcome: notable.outcome,
+            latency_us: notable.latency_ns / 1000,
+        };
+        notables.map(note).collect()
     }
 
     /// Takes one worker's part of a tick.
@@ -137,12 +192,6 @@ impl Merger {
         Some(tick_of(&parts))
     }
 
-    /// At the end: the next tick, whether or not every worker came to it.
-    pub(crate) fn rest_of_ticks(&mut self) -> Option<LoadTick> {
-        let (_, parts) = self.ticks.pop_first()?;
-        Some(tick_of(&parts))
-    }
-
     /// A worker stood still.
     pub(crate) fn pause(&mut self, from_ns: u64, to_ns: u64) {
         self.pauses.push((from_ns, to_ns));
@@ -157,6 +206,7 @@ impl Merger {
 
     /// The summary of a load that took `elapsed_ns`.
     pub(crate) fn summary(self, elapsed_ns: u64) -> LoadSummary {
+        let traces = self.traces();
         let (pauses, paused_ns) = union(self.pauses);
         LoadSummary {
             due: self.end.due,
@@ -169,6 +219,7 @@ impl Merger {
             cpu_cores: self.end.cpu_ns as f64 / elapsed_ns.max(1) as f64,
             pauses,
             paused: Duration::from_micros(paused_ns / 1000),
+            traces,
         }
     }
 }
@@ -191,10 +242,10 @@ fn add_part(samples: &mut WindowSamples, part: &WindowPart, kinds: &[RequestKind
     }
 }
 
-fn push_sorted(ranges: &mut Ranges, mut numbers: Vec<u64>) {
+fn insert_sorted(ranges: &mut Ranges, mut numbers: Vec<u64>) {
     numbers.sort_unstable();
     for number in numbers {
-        ranges.push(number);
+        ranges.insert(number);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use harness_core::plan::{Arrivals, Key, LoadPlan, RequestPlan, Shape, StatusRange, TimerMode};
+use harness_core::plan::{
+    Arrivals, Key, LoadPlan, RequestPlan, Reuse, Shape, StatusRange, TimerMode,
+};
 use harness_core::units::{Duration, Rate};
 
 /// `GET <path>`.
@@ -29,6 +31,7 @@ pub(crate) fn constant(per_second: u32) -> LoadPlan {
         feeds: BTreeMap::new(),
         good: vec![StatusRange { from: 200, to: 299 }],
         connections_max: 50,
+        reuse: Reuse::Always {},
         in_flight_max: 1_000,
         timer: TimerMode::Relaxed,
         correlation: false,

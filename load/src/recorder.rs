@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use harness_core::load::{RequestOutcome, WINDOW};
+use serde::{Deserialize, Serialize};
 
 use crate::latencies::Latencies;
 use crate::mix::Arrival;
@@ -30,8 +31,23 @@ pub(crate) struct Ending {
     pub(crate) sent: bool,
 }
 
+/// A request that stands out among those of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Notable {
+    /// Its number within the trial.
+    pub(crate) number: u64,
+    /// When it was due, since the load's start.
+    pub(crate) due_ns: u64,
+    /// Its place in the mix.
+    pub(crate) request: usize,
+    /// How it ended.
+    pub(crate) outcome: RequestOutcome,
+    /// From the intended send time.
+    pub(crate) latency_ns: u64,
+}
+
 /// One worker's part of a window.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct WindowPart {
     /// By place in the mix.
     pub(crate) requests: Vec<RequestPart>,
@@ -40,14 +56,21 @@ pub(crate) struct WindowPart {
     /// The client stood still.
     pub(crate) paused: bool,
     /// Ids of requests that ended well.
+    #[serde(with = "as_ranges")]
     pub(crate) accepted: Vec<u64>,
     /// Ids of requests of which nobody knows whether the system took them.
+    #[serde(with = "as_ranges")]
     pub(crate) unknown: Vec<u64>,
+    /// The slowest of those that ended well.
+    pub(crate) slowest: Option<Notable>,
+    /// The first to end otherwise.
+    pub(crate) failed: Option<Notable>,
+    #[serde(skip)]
     pending: u64,
 }
 
 /// One request of the mix in a window.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RequestPart {
     /// Intended in this window.
     pub(crate) planned: u64,
@@ -123,6 +146,18 @@ impl Recorder {
             Some((_, count)) => *count += 1,
             None => request.outcomes.push((ending.outcome, 1)),
         }
+        let notable = Notable {
+            number: arrival.number,
+            due_ns: arrival.due_ns,
+            request: arrival.request,
+            outcome: ending.outcome,
+            latency_ns: ending.latency_ns,
+        };
+        if !ending.good {
+            window.failed.get_or_insert(notable);
+        } else if window.slowest.is_none_or(|slowest| slowest.latency_ns < ending.latency_ns) {
+            window.slowest = Some(notable);
+        }
         if ending.good {
             request.good += 1;
             request.latency.record(ending.latency_ns);
@@ -185,6 +220,23 @@ impl Recorder {
             self.open.pop_back();
         }
         (self.first..).zip(self.open)
+    }
+}
+
+/// Ids on their way to another process: neighbours as one range.
+mod as_ranges {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::ranges::Ranges;
+
+    pub(super) fn serialize<S: Serializer>(ids: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+        ids.iter().copied().collect::<Ranges>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u64>, D::Error> {
+        Ok(Ranges::deserialize(deserializer)?.numbers().collect())
     }
 }
 

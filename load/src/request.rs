@@ -17,7 +17,7 @@ use crate::draw::{Purpose, draw, uuid};
 use crate::flat::{Flat, flatten};
 use crate::mix::Arrival;
 use crate::target::{Protocol, Target};
-use crate::template::{Feeds, Template};
+use crate::template::{Data, Feeds, Template};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -91,7 +91,11 @@ impl Requests {
         let prepared = plan
             .mix
             .iter()
-            .map(|request| prepare(request, target, &feeds, &common))
+            .zip(0..)
+            .map(|(request, place)| {
+                let found = plan.journeys().map_or_else(Vec::new, |all| all.names_before(place));
+                prepare(request, target, Names { feeds: &feeds, found: &found }, &common)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let mut requests = Self {
             prepared,
@@ -140,26 +144,33 @@ impl Requests {
 
     /// One request, filled in; an error when data made a text that HTTP does not allow.
     pub(crate) fn build(&self, arrival: &Arrival) -> Result<OutgoingRequest, hyper::http::Error> {
+        self.fill(arrival, Data::of_feeds(arrival.number))
+    }
+
+    /// The same with data that its number alone does not give.
+    pub(crate) fn fill(
+        &self,
+        arrival: &Arrival,
+        data: Data<'_>,
+    ) -> Result<OutgoingRequest, hyper::http::Error> {
         let prepared = &self.prepared[arrival.request];
         let body = match &prepared.body {
             Text::Fixed(body) => body.clone(),
-            Text::Templated(_, template) => {
-                template.render(&self.feeds, arrival.number).into_owned().into()
-            }
+            Text::Templated(_, template) => template.render(&self.feeds, data).into_owned().into(),
         };
         let mut request = Request::new(Full::new(body));
         request.method_mut().clone_from(&prepared.method);
         *request.uri_mut() = match &prepared.uri {
             Text::Fixed(uri) => uri.clone(),
             Text::Templated(before, template) => {
-                let path = template.render(&self.feeds, arrival.number);
+                let path = template.render(&self.feeds, data);
                 Uri::try_from(format!("{before}{path}"))?
             }
         };
         let headers = request.headers_mut();
         headers.clone_from(&prepared.headers);
         for (name, template) in &prepared.templated {
-            let text = template.render(&self.feeds, arrival.number).into_owned();
+            let text = template.render(&self.feeds, data).into_owned();
             headers.insert(name, HeaderValue::from_maybe_shared(Bytes::from(text))?);
         }
         let key = match (prepared.key, arrival.id) {
@@ -178,10 +189,17 @@ impl Requests {
     }
 }
 
+/// The names that a text may use.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    feeds: &'a Feeds,
+    found: &'a [&'a str],
+}
+
 fn prepare(
     request: &RequestPlan,
     target: &Target,
-    feeds: &Feeds,
+    names: Names<'_>,
     common: &HeaderMap,
 ) -> Result<Prepared, LoadError> {
     let unusable = |part: &str, why: String| LoadError::Unsupported {
@@ -189,7 +207,8 @@ fn prepare(
         what: format!("the {part} of `{}`: {why}", request.kind),
     };
     let template = |part: &str, text: &str| {
-        Template::parse(text, feeds).map_err(|error| unusable(part, error.to_string()))
+        Template::parse(text, names.feeds, names.found)
+            .map_err(|error| unusable(part, error.to_string()))
     };
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|error| unusable("method", error.to_string()))?;
@@ -244,10 +263,15 @@ fn header_value(name: &str, text: &str) -> Result<HeaderValue, LoadError> {
 
 /// W3C Trace Context, version 00; the ids follow from seed and number and are never zero.
 fn traceparent(seed: u64, number: u64) -> String {
+    let span = draw(seed, Purpose::Span, number);
+    format!("00-{}-{:016x}-01", trace_id(seed, number), span | 1)
+}
+
+/// The trace id of a request, by which the target's own tracing knows it.
+pub(crate) fn trace_id(seed: u64, number: u64) -> String {
     let high = draw(seed, Purpose::Trace, number);
     let low = draw(!seed, Purpose::Trace, number);
-    let span = draw(seed, Purpose::Span, number);
-    format!("00-{high:016x}{:016x}-{:016x}-01", low | 1, span | 1)
+    format!("{high:016x}{:016x}", low | 1)
 }
 
 /// W3C Baggage, with values percent-encoded.

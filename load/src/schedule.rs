@@ -6,6 +6,7 @@
 //! Vere-Jones, An Introduction to the Theory of Point Processes I, section 7.4).
 
 use harness_core::plan::{Arrivals, Shape};
+use harness_core::units::Duration;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
@@ -44,7 +45,8 @@ impl Schedule {
         Self { instants, length_ns }
     }
 
-    /// Requests that are expected in all: the integral of the rate, or the recorded ones.
+    /// Requests that are expected in all: the integral of the rate, or the recorded ones; of users
+    /// as many as they send when no answer takes any time.
     pub fn expected(shape: &Shape, length_ns: u64) -> f64 {
         match shape {
             Shape::Recorded { offsets_us } => {
@@ -54,6 +56,10 @@ impl Schedule {
             | Shape::Ramp { .. }
             | Shape::Steps { .. }
             | Shape::Spike { .. } => Curve::new(shape).count_until(length_ns as f64 / 1e9),
+            Shape::Journeys(journeys) => {
+                let length = Duration::from_micros(length_ns / 1000);
+                journeys.expected_until(length, Duration::ZERO)
+            }
         }
     }
 }
@@ -172,7 +178,8 @@ impl Curve {
                 curve.push(lasts.secs_f64(), peak.per_second(), 0.0);
                 curve.push(f64::INFINITY, base.per_second(), 0.0);
             }
-            Shape::Recorded { .. } => {}
+            // Nothing is due by a rate.
+            Shape::Recorded { .. } | Shape::Journeys(_) => {}
         }
         curve
     }

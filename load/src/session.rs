@@ -238,7 +238,7 @@ fn failure(error: &hyper::Error) -> Failure {
 
 /// The class of a failure before the whole head of the answer. A head that is no HTTP is a wrong
 /// answer, as a wrong body is.
-fn outcome_of(error: &hyper::Error) -> RequestOutcome {
+pub(crate) fn outcome_of(error: &hyper::Error) -> RequestOutcome {
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         RequestOutcome::Reset
     } else if error.is_parse() {
@@ -250,7 +250,7 @@ fn outcome_of(error: &hyper::Error) -> RequestOutcome {
 
 /// The class of a failure within the body: an orderly end before the promised length is a wrong
 /// length, anything else on the wire a reset.
-fn body_outcome(error: &hyper::Error, sized: bool) -> RequestOutcome {
+pub(crate) fn body_outcome(error: &hyper::Error, sized: bool) -> RequestOutcome {
     let io_kind = io_source(error).map(io::Error::kind);
     let ended = error.is_incomplete_message() || io_kind == Some(io::ErrorKind::UnexpectedEof);
     match (ended, sized) {

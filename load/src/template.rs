@@ -50,6 +50,23 @@ pub enum TemplateError {
     },
 }
 
+/// What one request is filled with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Data<'a> {
+    /// Chooses the values of the feeds: the number of the request, or of a user's visit.
+    pub(crate) number: u64,
+    /// What earlier steps of the visit found, by name.
+    pub(crate) found: &'a BTreeMap<String, String>,
+}
+
+impl Data<'static> {
+    /// The values of the feeds alone.
+    pub(crate) fn of_feeds(number: u64) -> Self {
+        const NOTHING: &BTreeMap<String, String> = &BTreeMap::new();
+        Self { number, found: NOTHING }
+    }
+}
+
 /// The feeds of a plan in a fixed order, with the trial's seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Feeds {
@@ -102,11 +119,12 @@ pub(crate) struct Template {
 enum Piece {
     Text(String),
     Value { feed: u32, column: Option<String> },
+    Found(String),
 }
 
 impl Template {
-    /// Reads a text; every name in it must be a feed's.
-    pub(crate) fn parse(text: &str, feeds: &Feeds) -> Result<Self, TemplateError> {
+    /// Reads a text; every name in it must be a feed's, or one of those that were `found` before.
+    pub(crate) fn parse(text: &str, feeds: &Feeds, found: &[&str]) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
@@ -116,7 +134,12 @@ impl Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            pieces.push(parse_value(name.trim(), feeds)?);
+            let name = name.trim();
+            pieces.push(if found.contains(&name) {
+                Piece::Found(name.to_owned())
+            } else {
+                parse_value(name, feeds)?
+            });
             rest = tail;
         }
         if !rest.is_empty() {
@@ -134,8 +157,8 @@ impl Template {
         }
     }
 
-    /// The text for the request with this number.
-    pub(crate) fn render(&self, feeds: &Feeds, number: u64) -> Cow<'_, str> {
+    /// The text with its data; a bug when something that it needs was not found.
+    pub(crate) fn render(&self, feeds: &Feeds, data: Data<'_>) -> Cow<'_, str> {
         if let Some(text) = self.fixed() {
             return Cow::Borrowed(text);
         }
@@ -144,7 +167,10 @@ impl Template {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Value { feed, column } => {
-                    feeds.write(&mut out, *feed, column.as_deref(), number);
+                    feeds.write(&mut out, *feed, column.as_deref(), data.number);
+                }
+                Piece::Found(name) => {
+                    out.push_str(data.found.get(name).expect("a visit ends at a missing value"));
                 }
             }
         }
@@ -207,7 +233,8 @@ mod tests {
 
     fn render(text: &str, number: u64) -> String {
         let feeds = feeds();
-        Template::parse(text, &feeds).unwrap().render(&feeds, number).into_owned()
+        let template = Template::parse(text, &feeds, &[]).unwrap();
+        template.render(&feeds, Data::of_feeds(number)).into_owned()
     }
 
     #[test]
@@ -221,6 +248,16 @@ mod tests {
         assert_eq!(render("{{n}}", 7), "7");
         assert_eq!(render("{{id}}", 7), render("{{id}}", 7));
         assert_ne!(render("{{id}}", 7), render("{{id}}", 8));
+    }
+
+    #[test]
+    fn what_was_found_stands_beside_the_feeds() {
+        let feeds = feeds();
+        let template = Template::parse("/{{ token }}/{{n}}", &feeds, &["token"]).unwrap();
+        let found = BTreeMap::from([("token".to_owned(), "t-1".to_owned())]);
+        assert_eq!(template.render(&feeds, Data { number: 4, found: &found }), "/t-1/4");
+        let error = Template::parse("{{token}}", &feeds, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "no feed is called `token`");
     }
 
     #[test]
@@ -239,7 +276,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         let feeds = feeds();
         let check = |text: &str, expected: &str| {
-            let error = Template::parse(text, &feeds).unwrap_err();
+            let error = Template::parse(text, &feeds, &[]).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
         check("{{n", "`{{` without `}}` in \"{{n\"");

@@ -35,6 +35,19 @@ impl Timeline {
         Self { instant: before + between, run_ns }
     }
 
+    /// The run's beginning on the machine's monotonic clock, in ns: the same for every process of
+    /// the machine.
+    pub(crate) fn origin_ns(self) -> u64 {
+        let monotonic_ns = nanos_of(ClockId::Monotonic);
+        monotonic_ns.saturating_sub(self.now_ns())
+    }
+
+    /// The clock of a run that began at `origin_ns` of the machine's monotonic clock.
+    pub(crate) fn of_origin(origin_ns: u64) -> Self {
+        let instant = instant_now();
+        Self { instant, run_ns: nanos_of(ClockId::Monotonic).saturating_sub(origin_ns) }
+    }
+
     /// Nanoseconds since the run began.
     pub(crate) fn now_ns(self) -> u64 {
         let since = u64::try_from(self.instant.elapsed().as_nanos());
@@ -53,7 +66,16 @@ fn instant_now() -> Instant {
 
 /// CPU time that the calling thread has used so far, in ns.
 pub(crate) fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    nanos_of(ClockId::ThreadCPUTime)
+}
+
+/// CPU time that this process has used so far, in ns.
+pub(crate) fn process_cpu_ns() -> u64 {
+    nanos_of(ClockId::ProcessCPUTime)
+}
+
+fn nanos_of(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }

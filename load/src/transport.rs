@@ -49,7 +49,7 @@ pub(crate) fn class(error: &io::Error) -> RequestOutcome {
 }
 
 /// A handshake that TLS itself refused is `tls`; one that the network cut off is not.
-fn tls_class(error: &io::Error) -> RequestOutcome {
+pub(crate) fn tls_class(error: &io::Error) -> RequestOutcome {
     let refused =
         error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
     if refused { RequestOutcome::Tls } else { class(error) }

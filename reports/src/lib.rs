@@ -20,7 +20,7 @@ pub use format::{Format, JunitInconclusive, Options, TextStyle, UnknownFormat};
 pub use model::{
     ActionMark, AlertMark, ArmCount, Dot, EVENTS_MAX, ExpectationReport, FORMAT, FaultSpan,
     FaultWords, Headline, InvalidTrial, LeftoverReport, LoadFacts, POINTS_MAX, PhaseSpan, Pulse,
-    PulseSpan, PulseTrack, Report, RunFacts, Series, Setting, SpendTrack, TrialReport,
+    PulseSpan, PulseTrack, Report, RunFacts, Series, Setting, SpendTrack, TraceFacts, TrialReport,
     ValidityReport, Zero,
 };
 pub use text::wrapped;

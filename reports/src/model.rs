@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use spend::SpendTrack;
 pub use trial::{
     ActionMark, AlertMark, FaultSpan, LoadFacts, PhaseSpan, Pulse, PulseSpan, PulseTrack, Series,
-    TrialReport, Zero,
+    TraceFacts, TrialReport, Zero,
 };
 
 /// The format of `report.json`; a reader refuses a newer major version.

@@ -26,6 +26,7 @@ const ALL: &[Entry] = entries!(
     "checkout-pod-kill",
     "collector-blackout",
     "cost-runaway",
+    "journey-browse-and-buy",
     "pager-down",
     "payments-brown-out",
     "payments-errors",

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ast::{self, Spec};
 use crate::codes;
+use crate::files::{self, ReadFile};
 use crate::findings::{Finding, Findings};
 use crate::node::Node;
 use crate::plan::{Context, lower};
@@ -25,6 +26,8 @@ pub struct CheckInput<'a> {
     pub registry: &'a Registry,
     /// The kinds of systems.
     pub systems: &'a [SystemKind],
+    /// Reads the files of data that the scenario names.
+    pub files: &'a ReadFile<'a>,
 }
 
 /// What a plan is made from, beside the scenario.
@@ -85,7 +88,7 @@ pub fn check(
     input: &CheckInput<'_>,
 ) -> (Option<Scenario>, Vec<Diagnostic>) {
     let mut findings = Findings::default();
-    let scenario = read(file_name, text, input.params_set, &mut findings);
+    let scenario = read(file_name, text, input, &mut findings);
     if let Some(scenario) = &scenario {
         let context = Context {
             registry: input.registry,
@@ -135,12 +138,13 @@ fn context<'a>(scenario: &'a Scenario, input: &PlanInput<'a>) -> Context<'a> {
 fn read(
     file_name: &str,
     text: &str,
-    params_set: &[(String, String)],
+    input: &CheckInput<'_>,
     findings: &mut Findings,
 ) -> Option<Scenario> {
     let documents = source::documents(text, findings);
     let mut document = only_document(file_name, documents, findings)?;
-    let params = vars::apply(&mut document, params_set, findings);
+    let params = vars::apply(&mut document, input.params_set, findings);
+    files::put_in(&mut document, input.files, findings);
     let spec = ast::read_document(&document, findings)?;
     Some(Scenario { spec, sha256: sha256(text), params })
 }

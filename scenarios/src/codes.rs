@@ -92,4 +92,6 @@ codes! {
     NO_EVIDENCE = "S040";
     /// A cap on what one incident adds that nothing enforces.
     UNENFORCED_CAP = "S041";
+    /// A file of data that cannot be had, or not be read as what it should be.
+    BAD_FILE = "S050";
 }

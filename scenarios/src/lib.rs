@@ -7,6 +7,7 @@ pub mod catalogue;
 mod check;
 pub mod codes;
 mod expectations;
+mod files;
 mod findings;
 mod node;
 mod plan;
@@ -19,6 +20,7 @@ mod vars;
 
 pub use check::{CheckInput, PlanInput, Scenario, check, plan, warnings};
 pub use expectations::expectations;
+pub use files::ReadFile;
 pub use findings::FINDINGS_MAX;
 pub use plan::{JITTER_MAX, SEED_DEFAULT, SPARE_PERCENT};
 pub use render::render;

@@ -133,6 +133,9 @@ pub(crate) enum Command {
     /// The watchdog that holds a run's lease
     #[command(hide = true, name = "agent-watchdog")]
     AgentWatchdog(AgentWatchdog),
+    /// The process whose users walk the journeys of one load
+    #[command(hide = true, name = "agent-journeys")]
+    AgentJourneys,
 }
 
 #[derive(Debug, Args)]

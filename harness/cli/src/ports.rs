@@ -62,7 +62,7 @@ pub(crate) fn ports(
     Ok(Ports {
         host,
         registry: registry(),
-        driver: Arc::new(load::HttpDriver::new(Arc::clone(&clock))),
+        driver: Arc::new(load::Drivers::new(Arc::clone(&clock), journeys()?)),
         sources: Arc::new(harness_signals::SignalSources::new()),
         clock,
     })
@@ -73,6 +73,11 @@ pub(crate) fn payer(kind: &str) -> Option<Arc<dyn Host>> {
     // It reads only the record; the state directory is not used.
     let host = || Arc::new(LabHost::new(PathBuf::new(), LabStart::Attach)) as Arc<dyn Host>;
     (kind == injectors::lab::LAB).then(host)
+}
+
+/// The command of the process whose users walk journeys.
+pub(crate) fn journeys() -> Result<Vec<String>, Failure> {
+    Ok(vec![program()?.display().to_string(), "agent-journeys".to_owned()])
 }
 
 fn lab_up(state: &Path, plan: &Plan) -> Result<Vec<String>, Failure> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use harness_core::diag::{Diagnostic, Severity};
 use harness_core::exit;
-use harness_core::plan::{Expectation, Plan, TrialMode};
+use harness_core::plan::{Expectation, LoadPlan, Plan, TrialMode};
 use scenarios::{CheckInput, PlanInput, Scenario};
 
 use crate::args::{self, Colour};
@@ -64,13 +64,26 @@ pub(crate) fn check(
     scenario.ok_or_else(|| Failure::said(exit::USAGE))
 }
 
+/// Reads a file of data that a scenario names; its path counts from the scenario's file.
+fn data(scenario: &str, file: &str) -> Result<String, String> {
+    let beside = Path::new(scenario).parent().unwrap_or(Path::new(""));
+    let path = beside.join(file);
+    let size = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    std::fs::read_to_string(&path).map_err(|error| error.to_string())
+}
+
 /// Checks a text and gives what was found.
 pub(crate) fn diagnose(
     source: &Source,
     set: &[(String, String)],
 ) -> (Option<Scenario>, Vec<Diagnostic>) {
     let (registry, systems) = (ports::registry(), ports::systems());
-    let input = CheckInput { params_set: set, registry: &registry, systems: &systems };
+    let files = |file: &str| data(&source.name, file);
+    let input =
+        CheckInput { params_set: set, registry: &registry, systems: &systems, files: &files };
     scenarios::check(&source.name, &source.text, &input)
 }
 
@@ -96,6 +109,19 @@ pub(crate) fn plan(arguments: &args::Scenario, colour: Colour) -> Result<Plan, F
         tell(&source, &diagnostics, colour);
         Failure::said(exit::USAGE)
     })
+}
+
+/// The load of a scenario, without the rest of it.
+pub(crate) fn load(file: &str, colour: Colour) -> Result<LoadPlan, Failure> {
+    let arguments = args::Scenario {
+        file: file.to_owned(),
+        set: Vec::new(),
+        with: Vec::new(),
+        seed: None,
+        trials: None,
+        mode: None,
+    };
+    Ok(plan(&arguments, colour)?.load)
 }
 
 /// Expectations of another file, for a stored plan.

@@ -272,6 +272,26 @@ pub struct LoadSummary {
     pub pauses: u32,
     /// The same, as time.
     pub paused: Duration,
+    /// Requests that stand out: the slowest that ended well, slowest first, then the first that did
+    /// not. Without correlation headers nobody could find them, and there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<TraceNote>,
+}
+
+/// One request by the name that the target's own tracing knows it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TraceNote {
+    /// The trace id of its header `traceparent`: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// What was asked.
+    pub kind: RequestKind,
+    /// When it was due.
+    pub due: RunTime,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// From when it was due to its end, in us.
+    pub latency_us: u64,
 }
 
 /// Why load could not be driven at all.

@@ -6,7 +6,7 @@ use harness_core::fault::{BlastRadius, Reversibility};
 use harness_core::ids::TrialIndex;
 use harness_core::plan::{
     Arm, Arrivals, Deadlines, FORMAT, FaultPlan, Key, LoadPlan, Phases, Plan, RadiusLimit,
-    RequestPlan, SafetyPlan, ScenarioReference, Shape, StatusRange, SteadyPlan, StopRule,
+    RequestPlan, Reuse, SafetyPlan, ScenarioReference, Shape, StatusRange, SteadyPlan, StopRule,
     SystemPlan, TimerMode, TrialMode, TrialPlan, TrialsPlan, WitnessPlan,
 };
 use harness_core::topology::{Edge, Instance, Service, Topology};
@@ -83,6 +83,7 @@ fn load() -> LoadPlan {
         feeds: BTreeMap::new(),
         good: vec![StatusRange { from: 200, to: 299 }],
         connections_max: 8,
+        reuse: Reuse::Always {},
         in_flight_max: 64,
         timer: TimerMode::Relaxed,
         correlation: false,

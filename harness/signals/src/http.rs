@@ -205,7 +205,8 @@ fn reason(error: &hyper::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-fn unconnected(address: &str, error: &io::Error) -> CallError {
+/// The class of a failure to connect.
+pub(crate) fn unconnected(address: &str, error: &io::Error) -> CallError {
     let address = address.to_owned();
     let ours = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     let number = error.raw_os_error();

@@ -11,6 +11,7 @@ mod pages;
 mod probe;
 mod registry;
 mod spend;
+mod tcp;
 mod text;
 mod webhook;
 

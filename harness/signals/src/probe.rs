@@ -1,7 +1,7 @@
-//! An HTTP check at a fixed period, each on a fresh connection of its own: 1 ok, 0 failed.
+//! A check at a fixed period, each on a fresh connection of its own: 1 ok, 0 failed.
 //!
-//! A check is ok when a whole answer with a 2xx status came in time; refused, reset, timed out or
-//! any other status has failed. It takes the addresses of an edge in turn, one per period, so that
+//! An HTTP check is ok when a whole answer with a 2xx status came in time, a TCP check when a
+//! connection was taken in time and not closed at once; all else has failed. It takes the addresses of an edge in turn, one per period, so that
 //! as many checks in a row as there are slots have seen them all. It is a gap when the check could
 //! not be tried, or when this process itself stood still meanwhile.
 
@@ -17,6 +17,7 @@ use hyper::Method;
 use tokio::time::MissedTickBehavior;
 
 use crate::http::{Ask, CallError, is_success, status};
+use crate::tcp::connection;
 
 /// A check that ended so much later than its timeout was held up by this process, not by the
 /// system.
@@ -27,7 +28,8 @@ pub(crate) struct Probe {
     pub(crate) signal: SignalId,
     /// At least one `host:port`.
     pub(crate) addresses: Vec<String>,
-    pub(crate) path: String,
+    /// Of an HTTP check; a TCP check has none.
+    pub(crate) path: Option<String>,
     /// More than zero.
     pub(crate) every: Duration,
     pub(crate) timeout: Duration,
@@ -62,18 +64,23 @@ impl Source for Probe {
 impl Probe {
     async fn check(&self, address: &str) -> Observation {
         let at = self.clock.now();
-        let ask = Ask {
-            address,
-            method: &Method::GET,
-            path: &self.path,
-            body: None,
-            within: self.timeout,
+        let end = match &self.path {
+            Some(path) => {
+                let (method, within) = (&Method::GET, self.timeout);
+                status(Ask { address, method, path, body: None, within }).await.map(is_success)
+            }
+            None => connection(address, self.timeout).await.map(|()| true),
         };
-        let end = status(ask).await;
         self.observation(at, self.clock.now().since(at), end)
     }
 
-    fn observation(&self, at: RunTime, took: Duration, end: Result<u16, CallError>) -> Observation {
+    /// From when and how long a check took, and whether its answer was a good one.
+    fn observation(
+        &self,
+        at: RunTime,
+        took: Duration,
+        end: Result<bool, CallError>,
+    ) -> Observation {
         let signal = self.signal.clone();
         let late = took.saturating_sub(self.timeout);
         if late > LATE_MAX {
@@ -84,7 +91,7 @@ impl Probe {
             Err(error @ CallError::Untried { .. }) => {
                 return Observation::Gap { signal, at, why: error.to_string() };
             }
-            Ok(status) => is_success(status) && late == Duration::ZERO,
+            Ok(good) => good && late == Duration::ZERO,
             Err(
                 CallError::Refused { .. } | CallError::TimedOut { .. } | CallError::Broken { .. },
             ) => false,
@@ -115,12 +122,13 @@ mod tests {
         let probe = Probe {
             signal: "sentinel".into(),
             addresses: vec!["127.0.0.1:1".to_owned()],
-            path: "/".to_owned(),
+            path: Some("/".to_owned()),
             every: Duration::from_millis(250),
             timeout: Duration::from_millis(200),
             clock: Arc::new(Never),
         };
         let begun = RunTime::from_nanos(9);
+        let end = end.map(is_success);
         match probe.observation(begun, Duration::from_millis(took_ms), end) {
             Observation::Value { at, value, .. } => {
                 assert_eq!(at, begun, "a check counts from its beginning");

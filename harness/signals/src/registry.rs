@@ -73,7 +73,7 @@ impl Sources for SignalSources {
                     return Err("a probe needs a timeout".to_owned());
                 }
                 let every = period(*every)?;
-                let path = request_path(path)?;
+                let path = path.as_deref().map(request_path).transpose()?;
                 Arc::new(Probe { signal, addresses, path, every, timeout: *timeout, clock })
             }
             SourcePlan::Alerts {} => {

@@ -1,9 +1,11 @@
 //! A healthy target: what was planned arrives, in time, and is counted.
 
-use harness_core::load::RequestOutcome;
-use harness_core::plan::{Arrivals, Feed, Key, TimerMode};
+use std::sync::{Arc, Mutex};
 
-use crate::support::{Connection, drive, plan, request, target};
+use harness_core::load::RequestOutcome;
+use harness_core::plan::{Arrivals, Feed, Key, Reuse, TimerMode};
+
+use crate::support::{Connection, OK, drive, plan, request, target};
 
 #[tokio::test]
 async fn every_planned_request_arrives_and_is_counted() {
@@ -66,7 +68,7 @@ async fn data_and_correlation_reach_the_target() {
         async move {
             while let Some(request) = connection.request().await {
                 seen.send(request).unwrap();
-                connection.write(crate::support::OK).await;
+                connection.write(OK).await;
             }
         }
     })
@@ -106,4 +108,58 @@ async fn an_answer_is_good_by_the_plans_rule_alone() {
     plan.good[0].to = 404;
     let outcome = drive(&plan, &target.url(), 200).await;
     assert_eq!(outcome.total().good, 20);
+}
+
+#[tokio::test]
+async fn a_connection_carries_as_many_requests_as_it_may() {
+    for (requests, connections_min) in [(1, 100), (10, 10)] {
+        let target = target(Connection::answer_all).await;
+        let mut plan = plan(200);
+        plan.reuse = Reuse::UpTo { requests };
+        let outcome = drive(&plan, &target.url(), 500).await;
+        assert_eq!(outcome.count(RequestOutcome::Status(200)), 100);
+        assert!(target.connections() >= connections_min, "{}", target.connections());
+        // No connection is opened ahead of need.
+        assert!(target.connections() <= 100, "{}", target.connections());
+    }
+}
+
+#[tokio::test]
+async fn what_stands_out_is_named_by_its_trace() {
+    // One path is slow, one fails; the target notes the trace of each.
+    let traces = Arc::new(Mutex::new(Vec::new()));
+    let keep = traces.clone();
+    let target = target(move |mut connection: Connection| {
+        let keep = keep.clone();
+        async move {
+            while let Some(request) = connection.request().await {
+                let id = request.split("traceparent: 00-").nth(1).unwrap()[..32].to_owned();
+                let path = request.split(' ').nth(1).unwrap().to_owned();
+                let answer = if path == "/fails" {
+                    "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"
+                } else {
+                    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+                    OK
+                };
+                keep.lock().unwrap().push((path, id));
+                connection.write(answer).await;
+            }
+        }
+    });
+    let (target, mut plan) = (target.await, plan(100));
+    plan.mix = vec![request("GET", "/slow", 1), request("GET", "/fails", 1)];
+    assert_eq!(drive(&plan, &target.url(), 300).await.summary.traces, []);
+    plan.correlation = true;
+    traces.lock().unwrap().clear();
+    let noted = drive(&plan, &target.url(), 300).await.summary.traces;
+    let (slow, failed): (Vec<_>, Vec<_>) =
+        noted.iter().partition(|note| note.kind.as_str() == "GET /slow");
+    assert_eq!((slow.len(), failed.len()), (3, 3), "three windows have one failure each");
+    assert!(slow.is_sorted_by(|one, other| one.latency_us >= other.latency_us));
+    assert!(slow.iter().all(|note| note.latency_us >= 150_000));
+    let traces = traces.lock().unwrap();
+    for note in &noted {
+        let path = note.kind.as_str().trim_start_matches("GET ").to_owned();
+        assert!(traces.contains(&(path, note.trace_id.clone())), "{note:?}");
+    }
 }

@@ -5,6 +5,7 @@
 mod basics;
 mod finish;
 mod hostile;
+mod journeys;
 mod secure;
 mod stall;
 mod stop;

@@ -11,7 +11,9 @@ use harness_core::load::{
     KindSamples, LoadDriver, LoadError, LoadJob, LoadSummary, LoadTick, RequestOutcome, SampleSink,
     Stop, WindowSamples,
 };
-use harness_core::plan::{Arrivals, Key, LoadPlan, RequestPlan, Shape, StatusRange, TimerMode};
+use harness_core::plan::{
+    Arrivals, Key, LoadPlan, RequestPlan, Reuse, Shape, StatusRange, TimerMode,
+};
 use harness_core::system::BoxFuture;
 use harness_core::time::{Clock, RunTime, WallTime};
 use harness_core::units::{Duration, Rate};
@@ -118,6 +120,7 @@ pub(crate) fn plan(per_second: u32) -> LoadPlan {
         feeds: BTreeMap::new(),
         good: vec![StatusRange { from: 200, to: 299 }],
         connections_max: 50,
+        reuse: Reuse::Always {},
         in_flight_max: 10_000,
         timer: TimerMode::Precise,
         correlation: false,
@@ -186,8 +189,21 @@ pub(crate) async fn drive(plan: &LoadPlan, target: &str, millis: u64) -> Outcome
 }
 
 /// Drives a plan for a time, or until the stop is pulled.
-pub(crate) async fn drive_with(
-    driver: impl FnOnce(Arc<dyn Clock>) -> HttpDriver,
+pub(crate) async fn drive_with<D: LoadDriver>(
+    driver: impl FnOnce(Arc<dyn Clock>) -> D,
+    plan: &LoadPlan,
+    target: &str,
+    millis: u64,
+    stop: &TestStop,
+) -> Result<Outcome, LoadError> {
+    let outcome = drive_unchecked(driver, plan, target, millis, stop).await?;
+    outcome.check_accounts();
+    Ok(outcome)
+}
+
+/// The same, of which the accounts need not be whole.
+pub(crate) async fn drive_unchecked<D: LoadDriver>(
+    driver: impl FnOnce(Arc<dyn Clock>) -> D,
     plan: &LoadPlan,
     target: &str,
     millis: u64,
@@ -212,9 +228,7 @@ pub(crate) async fn drive_with(
     let summary = driver.run(job, &kept, stop).await?;
     let windows = kept.windows.into_inner().unwrap();
     let ticks = kept.ticks.into_inner().unwrap();
-    let outcome = Outcome { windows, ticks, summary };
-    outcome.check_accounts();
-    Ok(outcome)
+    Ok(Outcome { windows, ticks, summary })
 }
 
 /// A target made of what it does with each connection; ends with the test's runtime.

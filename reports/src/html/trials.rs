@@ -107,6 +107,18 @@ fn body(trial: &TrialReport, frame: &Frame) -> Markup {
                     " The client itself stood still for " (seconds(load.paused_s)) " in all."
                 }
             }
+            @if !load.traces.is_empty() {
+                p class="note" { "To look up in the system's own tracing, by trace id:" }
+                ul class="note" {
+                    @for trace in &load.traces {
+                        li {
+                            code { (trace.trace_id) } " " (trace.kind) " at "
+                            (seconds(trace.due_s)) ": " (trace.outcome) " after "
+                            (seconds(trace.latency_ms / 1e3))
+                        }
+                    }
+                }
+            }
         }
         (events(trial))
     }

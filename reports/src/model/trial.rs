@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use harness_core::event::Invalid;
 use harness_core::evidence::{FaultEvidence, TrialEvidence};
 use harness_core::ids::{ArmName, FaultId, SignalId, TrialIndex};
+use harness_core::load::TraceNote;
 use harness_core::plan::{Phase, Plan, SourcePlan};
 use harness_core::signal::{AlertStatus, Observation};
 use harness_core::time::RunTime;
@@ -189,6 +190,25 @@ pub struct LoadFacts {
     pub lag_ms_max: f64,
     /// How long the client stood still in all.
     pub paused_s: f64,
+    /// Requests that stand out, to be looked up in the system's own tracing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<TraceFacts>,
+}
+
+/// One request by its trace id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TraceFacts {
+    /// 32 hexadecimal digits.
+    pub trace_id: String,
+    /// What was asked.
+    pub kind: String,
+    /// When it was due, on the trial's axis.
+    pub due_s: f64,
+    /// How it ended: a status, `timeout`, ...
+    pub outcome: String,
+    /// From when it was due to its end.
+    pub latency_ms: f64,
 }
 
 /// Seconds from the axis' zero, exact to 0.1 ms: finer is below what anything here can tell.
@@ -241,8 +261,19 @@ pub(super) fn trial_report(
             lag_ms_p99: load.lag_us_p99 as f64 / 1e3,
             lag_ms_max: load.lag_us_max as f64 / 1e3,
             paused_s: load.paused.secs_f64(),
+            traces: load.traces.iter().map(|note| trace_facts(note, axis)).collect(),
         }),
         left_out,
+    }
+}
+
+fn trace_facts(note: &TraceNote, axis: Axis) -> TraceFacts {
+    TraceFacts {
+        trace_id: clean(&note.trace_id),
+        kind: clean(note.kind.as_str()),
+        due_s: axis.at(note.due),
+        outcome: note.outcome.to_string(),
+        latency_ms: note.latency_us as f64 / 1e3,
     }
 }
 

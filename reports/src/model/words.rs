@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use harness_core::plan::{
-    Arrivals, Claim, FaultPlan, Holds, LoadPlan, Plan, Shape, Step, StopRule, TrialMode,
+    Arrivals, Claim, FaultPlan, Holds, JourneyPlan, JourneysPlan, LoadPlan, Plan, Shape, Step,
+    StopRule, TrialMode,
 };
+use harness_core::units::Duration;
 use serde_json::Value;
 
 use super::{ArmCount, FaultWords, Setting};
@@ -74,11 +76,31 @@ fn load_words(load: &LoadPlan) -> String {
         }
     };
     let mix = load.mix.iter().map(request).collect::<Vec<_>>().join(", ");
+    if let Some(journeys) = load.journeys() {
+        return journeys_words(journeys, load.timeout);
+    }
     format!("open loop, {}, {arrivals} arrivals, timeout {}: {mix}", shape(load), load.timeout)
+}
+
+/// Says what this model of load hides, wherever a verdict rests on it.
+fn journeys_words(plan: &JourneysPlan, timeout: Duration) -> String {
+    let total: u64 = plan.journeys.iter().map(|journey| u64::from(journey.weight)).sum();
+    let one = |journey: &JourneyPlan| {
+        let share = f64::from(journey.weight) / (total.max(1) as f64);
+        let (name, steps) = (&journey.name, journey.steps.len());
+        format!("{name} ({}, {steps} steps)", percent(share))
+    };
+    let journeys = plan.journeys.iter().map(one).collect::<Vec<_>>().join(", ");
+    let users = plan.users;
+    format!(
+        "closed model, {users} users who wait for their answers (a slow system gets fewer \
+         requests, and a stall delays one request of each user), timeout {timeout}: {journeys}"
+    )
 }
 
 fn shape(load: &LoadPlan) -> String {
     match &load.shape {
+        Shape::Journeys(journeys) => format!("{} users", journeys.users),
         Shape::Constant { rate } => format!("{rate}"),
         Shape::Ramp { from, to, over } => format!("from {from} to {to} over {over}"),
         Shape::Steps { steps } => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use harness_core::load::{RequestOutcome, TraceNote};
 use reports::{Format, render};
 
 use crate::fixture;
@@ -50,6 +51,22 @@ fn the_outline_of_a_mixed_run() {
 #[test]
 fn the_outline_of_a_run_with_a_leftover() {
     insta::assert_snapshot!(outline(&page(&fixture::leftover())));
+}
+
+#[test]
+fn a_trial_names_traces_to_look_up() {
+    let mut run = fixture::mixed();
+    let trial = run.evidence.trials.iter_mut().find(|trial| trial.load.is_some()).unwrap();
+    trial.load.as_mut().unwrap().traces = vec![TraceNote {
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        kind: "POST /checkout".into(),
+        due: trial.began,
+        outcome: RequestOutcome::Status(503),
+        latency_us: 812_000,
+    }];
+    let page = page(&run);
+    assert!(page.contains("<code>4bf92f3577b34da6a3ce929d0e0e4736</code> POST /checkout at "));
+    assert!(page.contains(": 503 after 812 ms"), "the outcome and how long it took");
 }
 
 #[test]

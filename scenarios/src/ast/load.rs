@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use harness_core::diag::Span;
-use harness_core::plan::{Arrivals, Feed, Key, Shape, StatusRange, Step, TimerMode};
+use harness_core::plan::{Arrivals, Feed, Key, Reuse, Shape, StatusRange, Step, TimerMode};
 use harness_core::units::{Duration, Rate};
 
+use super::journeys::JourneysAst;
 use crate::codes;
 use crate::findings::{Finding, Findings};
 use crate::node::{Entry, Node, Spanned};
-use crate::read::{Fields, Section, list, name, named, not_supported, quantity, text};
+use crate::read::{Fields, Section, list, name, named, quantity, text};
 
 /// The shapes of load; exactly one of them.
 pub(crate) const SHAPES: [&str; 5] = ["rate", "ramp", "steps", "spike", "recorded"];
@@ -24,6 +25,7 @@ pub(crate) const LOAD: Section = Section {
         "mix",
         "good",
         "connections",
+        "reuse",
         "inFlight",
         "timer",
         "workers",
@@ -33,7 +35,9 @@ pub(crate) const LOAD: Section = Section {
     ],
     kinds: &SHAPES,
 };
-pub(crate) const OPEN: Section = Section { name: "`load`", keys: &["open"], kinds: &["journey"] };
+/// The full forms, and what they are made of; the short form is that of `open`.
+pub(crate) const FORMS: Section =
+    Section { name: "`load`", keys: &[], kinds: &["open", "journeys"] };
 pub(crate) const RAMP: Section =
     Section { name: "`ramp`", keys: &["from", "to", "over"], kinds: &[] };
 pub(crate) const STEP: Section = Section { name: "a step", keys: &["rate", "for"], kinds: &[] };
@@ -49,7 +53,7 @@ pub(crate) const REQUEST: Section = Section {
 };
 
 /// Where values of templates come from; exactly one of them.
-pub(crate) const FEED_KINDS: [&str; 4] = ["uuid", "sequence", "choice", "rows"];
+pub(crate) const FEED_KINDS: [&str; 6] = ["uuid", "sequence", "choice", "rows", "csv", "json"];
 pub(crate) const FEED: Section = Section { name: "a feed", keys: &["inTurn"], kinds: &FEED_KINDS };
 
 /// Requests in a mix.
@@ -62,12 +66,16 @@ pub(crate) const FEED_VALUES_MAX: usize = 10_000;
 /// Load as written.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadAst {
+    /// Of the open loop.
     pub(crate) shape: Option<Spanned<Shape>>,
+    /// In place of shape and mix.
+    pub(crate) journeys: Option<JourneysAst>,
     pub(crate) arrivals: Option<Spanned<Arrivals>>,
     pub(crate) timeout: Option<Spanned<Duration>>,
     pub(crate) mix: Vec<RequestAst>,
     pub(crate) good: Option<Vec<StatusRange>>,
     pub(crate) connections: Option<Spanned<u64>>,
+    pub(crate) reuse: Option<Spanned<Reuse>>,
     pub(crate) in_flight: Option<Spanned<u64>>,
     pub(crate) timer: Option<Spanned<TimerMode>>,
     pub(crate) workers: Option<Spanned<u64>>,
@@ -92,36 +100,34 @@ pub(crate) struct RequestAst {
 
 impl LoadAst {
     pub(crate) fn read(node: &Node, place: Span, findings: &mut Findings) -> Option<Self> {
-        if let Some(journey) = node.entry("journey") {
-            findings.push(not_supported(&journey.key, "write `load: {rate: ..., request: ...}`"));
-            return None;
-        }
-        let Some(open) = node.entry("open") else {
+        if FORMS.kinds.iter().all(|form| node.entry(form).is_none()) {
             return Self::read_open(node, place, findings);
-        };
-        let frame = Fields::read(node, place, &OPEN, findings)?;
-        let inner = frame.node("open", findings)?;
-        Self::read_open(inner, open.key.span, findings)
+        }
+        let frame = Fields::read(node, place, &FORMS, findings)?;
+        let form = frame.one_of(FORMS.kinds, findings)?;
+        let inner = frame.node(&form.key.value, findings)?;
+        if form.key.value == "open" {
+            Self::read_open(inner, form.key.span, findings)
+        } else {
+            Self::read_journeys(inner, form.key.span, findings)
+        }
     }
 
     fn read_open(node: &Node, place: Span, findings: &mut Findings) -> Option<Self> {
         let fields = Fields::read(node, place, &LOAD, findings)?;
         let arrivals = [("constant", Arrivals::Constant), ("poisson", Arrivals::Poisson)];
-        let timers = [
-            ("relaxed", TimerMode::Relaxed),
-            ("precise", TimerMode::Precise),
-            ("exact", TimerMode::Exact),
-        ];
         let shape = fields.one_of(&SHAPES, findings);
         Some(Self {
             shape: shape.and_then(|entry| read_shape(entry, findings)),
+            journeys: None,
             arrivals: fields.word("arrivals", &arrivals, findings),
             timeout: fields.positive("timeout", findings),
             mix: read_mix(&fields, findings),
             good: fields.node("good", findings).map(|node| read_good(node, findings)),
             connections: fields.whole("connections", 1..=10_000, findings),
+            reuse: read_reuse(&fields, findings),
             in_flight: fields.whole("inFlight", 1..=100_000, findings),
-            timer: fields.word("timer", &timers, findings),
+            timer: read_timer(&fields, findings),
             workers: fields.whole("workers", 1..=64, findings),
             http2: fields.flag("http2", findings),
             correlation: fields.flag("correlation", findings),
@@ -130,6 +136,33 @@ impl LoadAst {
                 .map_or_else(BTreeMap::new, |node| read_feeds(node, findings)),
         })
     }
+}
+
+/// `always`, `never`, or after how many requests a connection is closed.
+fn read_reuse(fields: &Fields<'_>, findings: &mut Findings) -> Option<Spanned<Reuse>> {
+    let node = fields.node("reuse", findings)?;
+    let reuse = match node.scalar() {
+        Some("always") => Reuse::Always {},
+        Some("never") => Reuse::UpTo { requests: 1 },
+        _ => {
+            let requests = fields.whole("reuse", 1..=1_000_000, findings)?.value;
+            let requests = u32::try_from(requests).expect("the bound is below 2^32");
+            Reuse::UpTo { requests }
+        }
+    };
+    Some(Spanned::new(reuse, node.span))
+}
+
+pub(super) fn read_timer(
+    fields: &Fields<'_>,
+    findings: &mut Findings,
+) -> Option<Spanned<TimerMode>> {
+    let timers = [
+        ("relaxed", TimerMode::Relaxed),
+        ("precise", TimerMode::Precise),
+        ("exact", TimerMode::Exact),
+    ];
+    fields.word("timer", &timers, findings)
 }
 
 fn read_shape(entry: &Entry, findings: &mut Findings) -> Option<Spanned<Shape>> {
@@ -241,12 +274,17 @@ fn read_mix(fields: &Fields<'_>, findings: &mut Findings) -> Vec<RequestAst> {
 
 fn read_request(node: &Node, place: Span, findings: &mut Findings) -> Option<RequestAst> {
     let fields = Fields::read(node, place, &REQUEST, findings)?;
+    let weight = fields.whole("weight", 1..=1_000_000, findings);
+    Some(RequestAst { weight, ..request_of(&fields, findings)? })
+}
+
+/// What a request of a mix and a step of a journey have in common.
+pub(super) fn request_of(fields: &Fields<'_>, findings: &mut Findings) -> Option<RequestAst> {
     let method = fields.one_of(&METHODS, findings);
     let keys = [("none", Key::None), ("sequence", Key::Sequence), ("uuid", Key::Uuid)];
     let headers = fields.node("headers", findings);
     let headers = headers.map_or_else(Vec::new, |node| read_headers(node, findings));
     let kind = fields.text("kind", findings);
-    let weight = fields.whole("weight", 1..=1_000_000, findings);
     let body = fields.text("body", findings);
     let key = fields.word("key", &keys, findings);
     let body_contains = fields.text("bodyContains", findings);
@@ -265,7 +303,7 @@ fn read_request(node: &Node, place: Span, findings: &mut Findings) -> Option<Req
         return None;
     }
     let method = method.key.value.to_uppercase();
-    Some(RequestAst { kind, weight, method, path, headers, body, key, body_contains })
+    Some(RequestAst { kind, weight: None, method, path, headers, body, key, body_contains })
 }
 
 fn read_headers(node: &Node, findings: &mut Findings) -> Vec<(Spanned<String>, Spanned<String>)> {
@@ -330,7 +368,7 @@ fn status_range(text: &str) -> Option<StatusRange> {
     (100 <= from && from <= to && to <= 599).then_some(StatusRange { from, to })
 }
 
-fn read_feeds(node: &Node, findings: &mut Findings) -> BTreeMap<String, Feed> {
+pub(super) fn read_feeds(node: &Node, findings: &mut Findings) -> BTreeMap<String, Feed> {
     let mut feeds = BTreeMap::new();
     for entry in named(node, "feeds", findings) {
         let Some(name) = name(entry.key.clone(), "a feed", findings) else { continue };
@@ -345,6 +383,8 @@ fn read_feed(node: &Node, place: Span, findings: &mut Findings) -> Option<Feed> 
     let fields = Fields::read(node, place, &FEED, findings)?;
     let kind = fields.one_of(&FEED_KINDS, findings)?;
     match kind.key.value.as_str() {
+        // What is in the file stands here by now, or was told.
+        "csv" | "json" => None,
         "uuid" => Some(Feed::Uuid {}),
         "sequence" => Some(Feed::Sequence {}),
         "choice" => {

@@ -8,6 +8,7 @@ mod document;
 mod expect;
 mod families;
 mod faults;
+mod journeys;
 mod load;
 mod mean;
 mod objectives;
@@ -34,15 +35,20 @@ pub(crate) use families::{
     Telemetry,
 };
 pub(crate) use faults::{FAULT, FaultAst, WITNESS, WitnessAst};
+pub(crate) use journeys::{
+    EXPONENTIAL, EXTRACT, EXTRACT_KINDS, JOURNEY, JOURNEY_STEP, JOURNEYS, JourneyAst, JourneysAst,
+    StepAst, THINK, THINK_KINDS, UNIFORM,
+};
 pub(crate) use load::{
-    FEED, LOAD, LoadAst, METHODS, RAMP, REQUEST, RequestAst, SHAPES, SPIKE, STEP,
+    ARRIVALS_RECORDED_MAX, FEED, FEED_VALUES_MAX, LOAD, LoadAst, METHODS, RAMP, REQUEST,
+    RequestAst, SHAPES, SPIKE, STEP,
 };
 pub(crate) use mean::{MEAN_BUDGET, MEAN_SUCCESS, MEAN_TIME, Over};
 pub(crate) use objectives::{ObjectivesAst, SLI, SLI_RATIO, SLO, SliAst};
 pub(crate) use regression::{REGRESSION, REGRESSION_RUNS_MIN, Regression};
 pub(crate) use safety::{APPROVALS, GUARDRAIL, RADIUS, RadiusAst, SAFETY, SafetyAst};
 pub(crate) use system::{
-    ACTIONS, LATENCY_BOUND, PAGER, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, SPEND, STEADY,
+    ACTIONS, Check, LATENCY_BOUND, PAGER, PHASES, PROBE, PhasesAst, RECOVERY_PHASE, SPEND, STEADY,
     SignalAst, SignalSource, SteadyAst, SystemAst,
 };
 pub(crate) use trials::{ARM, ArmAst, COUNT, Order, TRIALS, TRIALS_MAX, TrialsAst};

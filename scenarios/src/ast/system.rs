@@ -49,7 +49,7 @@ const ALL_SIGNAL_KINDS: [&str; 9] =
 pub(crate) const SIGNAL: Section =
     Section { name: "a signal", keys: &[], kinds: &ALL_SIGNAL_KINDS };
 pub(crate) const PROBE: Section =
-    Section { name: "`probe`", keys: &["edge", "every", "path", "timeout"], kinds: &[] };
+    Section { name: "`probe`", keys: &["edge", "every", "path", "check", "timeout"], kinds: &[] };
 pub(crate) const ALERTS: Section = Section { name: "`alerts`", keys: &[], kinds: &[] };
 pub(crate) const PAGER: Section = Section { name: "`pages`", keys: &["every"], kinds: &[] };
 pub(crate) const SPEND: Section =
@@ -64,6 +64,15 @@ pub(crate) struct SignalAst {
     pub(crate) source: Option<SignalSource>,
 }
 
+/// How a probe looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Asks for a path and wants a good answer.
+    Http,
+    /// Wants a connection.
+    Tcp,
+}
+
 /// What a signal reads.
 #[derive(Debug, Clone)]
 pub(crate) enum SignalSource {
@@ -71,6 +80,7 @@ pub(crate) enum SignalSource {
         edge: Option<Spanned<String>>,
         every: Option<Spanned<Duration>>,
         path: Option<Spanned<String>>,
+        check: Option<Spanned<Check>>,
         timeout: Option<Spanned<Duration>>,
     },
     Alerts,
@@ -111,10 +121,12 @@ impl SignalAst {
         match kind.key.value.as_str() {
             "probe" => {
                 let fields = Fields::read(&kind.node, place, &PROBE, findings)?;
+                let checks = [("http", Check::Http), ("tcp", Check::Tcp)];
                 Some(SignalSource::Probe {
                     edge: fields.text("edge", findings),
                     every: fields.positive("every", findings),
                     path: fields.text("path", findings),
+                    check: fields.word("check", &checks, findings),
                     timeout: fields.positive("timeout", findings),
                 })
             }

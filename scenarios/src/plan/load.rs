@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness_core::ids::RequestKind;
 use harness_core::plan::{
-    Arrivals, Feed, Key, LoadPlan, RequestPlan, Shape, StatusRange, TimerMode,
+    Arrivals, Feed, Key, LoadPlan, RequestPlan, Reuse, Shape, StatusRange, TimerMode,
 };
 use harness_core::units::Duration;
 
@@ -22,6 +22,47 @@ const GOOD: StatusRange = StatusRange { from: 200, to: 299 };
 
 pub(super) fn lower(spec: &Spec, findings: &mut Findings) -> Option<LoadPlan> {
     let load = spec.load.as_ref()?;
+    let (shape, mix) = match &load.journeys {
+        Some(journeys) => {
+            let (journeys, requests) = super::journeys::lower(load, journeys, findings)?;
+            (Shape::Journeys(journeys), requests)
+        }
+        None => open(load, findings)?,
+    };
+    // Every user has its own connection.
+    let users = match &shape {
+        Shape::Journeys(journeys) => Some(journeys.users),
+        Shape::Constant { .. }
+        | Shape::Ramp { .. }
+        | Shape::Steps { .. }
+        | Shape::Spike { .. }
+        | Shape::Recorded { .. } => None,
+    };
+    let count = |value: &Option<Spanned<u64>>, default: u32| {
+        value.as_ref().map_or(default, |count| {
+            u32::try_from(count.value).expect("the reader keeps counts far below 2^32")
+        })
+    };
+    let flag = |value: &Option<Spanned<bool>>| value.as_ref().is_some_and(|flag| flag.value);
+    Some(LoadPlan {
+        shape,
+        arrivals: load.arrivals.as_ref().map_or(Arrivals::Constant, |arrivals| arrivals.value),
+        timeout: load.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.value),
+        mix,
+        feeds: load.feeds.clone(),
+        good: load.good.clone().unwrap_or_else(|| vec![GOOD]),
+        connections_max: users.unwrap_or(count(&load.connections, CONNECTIONS)),
+        reuse: load.reuse.as_ref().map_or(Reuse::Always {}, |reuse| reuse.value),
+        in_flight_max: users.unwrap_or(count(&load.in_flight, IN_FLIGHT)),
+        timer: load.timer.as_ref().map_or(TimerMode::Precise, |timer| timer.value),
+        correlation: flag(&load.correlation),
+        workers: count(&load.workers, 1),
+        http2: flag(&load.http2),
+    })
+}
+
+/// Shape and mix of the open loop.
+fn open(load: &LoadAst, findings: &mut Findings) -> Option<(Shape, Vec<RequestPlan>)> {
     let mix = mix(load, findings);
     let shape = load.shape.as_ref()?;
     if peak(&shape.value) == 0.0 {
@@ -31,37 +72,15 @@ pub(super) fn lower(spec: &Spec, findings: &mut Findings) -> Option<LoadPlan> {
                 .hint("without requests nothing can be judged"),
         );
     }
-    if mix.is_empty() {
-        return None;
-    }
-    let count = |value: &Option<Spanned<u64>>, default: u32| {
-        value.as_ref().map_or(default, |count| {
-            u32::try_from(count.value).expect("the reader keeps counts far below 2^32")
-        })
-    };
-    let flag = |value: &Option<Spanned<bool>>| value.as_ref().is_some_and(|flag| flag.value);
-    Some(LoadPlan {
-        shape: shape.value.clone(),
-        arrivals: load.arrivals.as_ref().map_or(Arrivals::Constant, |arrivals| arrivals.value),
-        timeout: load.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.value),
-        mix,
-        feeds: load.feeds.clone(),
-        good: load.good.clone().unwrap_or_else(|| vec![GOOD]),
-        connections_max: count(&load.connections, CONNECTIONS),
-        in_flight_max: count(&load.in_flight, IN_FLIGHT),
-        timer: load.timer.as_ref().map_or(TimerMode::Precise, |timer| timer.value),
-        correlation: flag(&load.correlation),
-        workers: count(&load.workers, 1),
-        http2: flag(&load.http2),
-    })
+    (!mix.is_empty()).then(|| (shape.value.clone(), mix))
 }
 
 fn mix(load: &LoadAst, findings: &mut Findings) -> Vec<RequestPlan> {
     let mut known: BTreeMap<String, &RequestAst> = BTreeMap::new();
     let mut mix = Vec::new();
     for request in &load.mix {
-        let plain = format!("{} {}", request.method, request.path.value);
-        let kind = request.kind.as_ref().map_or(plain, |kind| kind.value.clone());
+        let plan = request_plan(request);
+        let kind = plan.kind.as_str().to_owned();
         if let Some(first) = known.insert(kind.clone(), request) {
             let span = |request: &RequestAst| {
                 request.kind.as_ref().map_or(request.path.span, |kind| kind.span)
@@ -74,35 +93,50 @@ fn mix(load: &LoadAst, findings: &mut Findings) -> Vec<RequestPlan> {
             );
             continue;
         }
-        check_templates(request, &load.feeds, findings);
-        let default = if request.method == "POST" { Key::Sequence } else { Key::None };
-        mix.push(RequestPlan {
-            kind: RequestKind::new(kind),
-            weight: request.weight.as_ref().map_or(1, |weight| {
-                u32::try_from(weight.value).expect("the reader keeps weights below 2^32")
-            }),
-            method: request.method.clone(),
-            path: request.path.value.clone(),
-            headers: request
-                .headers
-                .iter()
-                .map(|(name, value)| (name.value.clone(), value.value.clone()))
-                .collect(),
-            body: request.body.as_ref().map(|body| body.value.clone()),
-            key: request.key.as_ref().map_or(default, |key| key.value),
-            body_contains: request.body_contains.as_ref().map(|text| text.value.clone()),
-        });
+        check_templates(request, &load.feeds, &BTreeSet::new(), findings);
+        mix.push(plan);
     }
     mix
 }
 
-/// Every `{{name}}` and `{{name.column}}` must stand for a feed.
-fn check_templates(request: &RequestAst, feeds: &BTreeMap<String, Feed>, findings: &mut Findings) {
+/// A request with its defaults.
+pub(super) fn request_plan(request: &RequestAst) -> RequestPlan {
+    let plain = format!("{} {}", request.method, request.path.value);
+    let kind = request.kind.as_ref().map_or(plain, |kind| kind.value.clone());
+    let default = if request.method == "POST" { Key::Sequence } else { Key::None };
+    RequestPlan {
+        kind: RequestKind::new(kind),
+        weight: request.weight.as_ref().map_or(1, |weight| {
+            u32::try_from(weight.value).expect("the reader keeps weights below 2^32")
+        }),
+        method: request.method.clone(),
+        path: request.path.value.clone(),
+        headers: request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.value.clone(), value.value.clone()))
+            .collect(),
+        body: request.body.as_ref().map(|body| body.value.clone()),
+        key: request.key.as_ref().map_or(default, |key| key.value),
+        body_contains: request.body_contains.as_ref().map(|text| text.value.clone()),
+    }
+}
+
+/// Every `{{name}}` and `{{name.column}}` must stand for a feed, or for what was `found` before.
+pub(super) fn check_templates(
+    request: &RequestAst,
+    feeds: &BTreeMap<String, Feed>,
+    found: &BTreeSet<&str>,
+    findings: &mut Findings,
+) {
     let texts = std::iter::once(&request.path)
         .chain(request.headers.iter().map(|(_, value)| value))
         .chain(&request.body);
     for text in texts {
         for (start, name) in templates(&text.value) {
+            if found.contains(name) {
+                continue;
+            }
             let (feed, column) = match name.split_once('.') {
                 Some((feed, column)) => (feed, Some(column)),
                 None => (name, None),
@@ -115,7 +149,10 @@ fn check_templates(request: &RequestAst, feeds: &BTreeMap<String, Feed>, finding
                 _ => BTreeSet::new(),
             };
             let hint = match (known, column) {
-                (None, _) => did_you_mean(feed, feeds.keys().map(String::as_str)),
+                (None, _) => {
+                    let known = feeds.keys().map(String::as_str).chain(found.iter().copied());
+                    did_you_mean(feed, known)
+                }
                 (Some(Feed::Rows { .. }), Some(column)) if columns.contains(column) => continue,
                 (Some(Feed::Rows { .. }), _) => {
                     did_you_mean(column.unwrap_or(""), columns.iter().copied())
@@ -155,10 +192,12 @@ fn peak(shape: &Shape) -> f64 {
         }
         Shape::Spike { base, peak, .. } => base.per_second().max(peak.per_second()),
         Shape::Recorded { offsets_us } => offsets_us.len() as f64,
+        Shape::Journeys(journeys) => f64::from(journeys.users),
     }
 }
 
-/// How many requests are due until a time since the load's start, on average.
+/// How many requests are due until a time since the load's start, on average; of users as many as
+/// they send when no answer takes any time.
 pub(super) fn due_until(shape: &Shape, at: Duration) -> f64 {
     let t = at.secs_f64();
     match shape {
@@ -187,6 +226,7 @@ pub(super) fn due_until(shape: &Shape, at: Duration) -> f64 {
         Shape::Recorded { offsets_us } => {
             offsets_us.partition_point(|offset| *offset < at.micros()) as f64
         }
+        Shape::Journeys(journeys) => journeys.expected_until(at, Duration::ZERO),
     }
 }
 

@@ -9,6 +9,7 @@ mod expectations;
 mod families;
 mod faults;
 mod horizon;
+mod journeys;
 mod load;
 mod objectives;
 mod phases;

@@ -6,7 +6,7 @@ use harness_core::plan::{Plan, SignalPlan, SourcePlan, SystemPlan};
 use harness_core::topology::Topology;
 use harness_core::units::{Currency, Duration};
 
-use crate::ast::{Family, SignalSource, Spec};
+use crate::ast::{Check, Family, SignalSource, Spec};
 use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
@@ -189,12 +189,12 @@ pub(super) fn lower(
                 every: every.as_ref().map_or(SPEND_EVERY, |every| every.value),
                 currency: currency.as_ref().map_or(Currency::EUR, |currency| currency.value),
             },
-            Some(SignalSource::Probe { edge, every, path, timeout }) => {
+            Some(SignalSource::Probe { edge, every, path, check, timeout }) => {
                 let every = every.as_ref().map_or(PROBE_EVERY, |every| every.value);
                 let default = every.min(PROBE_TIMEOUT_MAX);
                 SourcePlan::Probe {
                     edge: edge.as_ref().and_then(|edge| find_edge(edge, topology, findings)),
-                    path: path.as_ref().map_or(PROBE_PATH, |path| &path.value).to_owned(),
+                    path: asked_path(path.as_ref(), check.as_ref(), findings),
                     every,
                     timeout: timeout.as_ref().map_or(default, |timeout| timeout.value),
                 }
@@ -235,6 +235,27 @@ pub(super) fn lower(
         }
     }
     Signals { plans, names }
+}
+
+/// The path that an HTTP check asks for; a TCP check has none.
+fn asked_path(
+    path: Option<&Spanned<String>>,
+    check: Option<&Spanned<Check>>,
+    findings: &mut Findings,
+) -> Option<String> {
+    match (check.map(|check| check.value), path) {
+        (Some(Check::Tcp), Some(path)) => {
+            findings.push(
+                Finding::error(codes::NOT_ONE_KIND, path.span, "a TCP check asks for no path")
+                    .hint("leave out `path`, or write `check: http`"),
+            );
+            None
+        }
+        (Some(Check::Tcp), None) => None,
+        (Some(Check::Http) | None, path) => {
+            Some(path.map_or(PROBE_PATH, |path| &path.value).to_owned())
+        }
+    }
 }
 
 fn find_edge(

@@ -5,6 +5,7 @@
 //! may be a parameter, `${name}` is accepted beside the real form.
 
 mod claims;
+mod journeys;
 mod parts;
 mod sections;
 

@@ -3,6 +3,7 @@
 use harness_core::fault::Registry;
 use serde_json::{Map, Value, json};
 
+use super::journeys::journeys;
 use crate::ast::{
     ACTIONS, APPROVALS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PAGER,
     PHASES, PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES,
@@ -37,7 +38,8 @@ pub(super) fn signals() -> Value {
         vec![
             ("edge", text("Through this edge; else at the system's entry.")),
             ("every", duration("Period; 250ms.")),
-            ("path", text("Path of the check; `/healthz`.")),
+            ("check", texts(&["http", "tcp"])),
+            ("path", text("Path of an HTTP check; `/healthz`.")),
             ("timeout", duration("A check that took longer has failed; the period, at most 1s.")),
         ],
     );
@@ -71,19 +73,37 @@ fn rate(description: &str) -> Value {
     quantity("Rate", description)
 }
 
-fn request() -> Value {
+/// What a request of a mix and a step of a journey have in common.
+pub(super) fn request_parts() -> Vec<(&'static str, Value)> {
     let mut properties: Vec<(&'static str, Value)> =
         METHODS.iter().map(|method| (*method, text("The path, from `/` on."))).collect();
     let headers = json!({"type": "object", "additionalProperties": {"type": "string"}});
     properties.extend([
-        ("weight", whole(1, "Its share of all requests is this over the sum of weights; 1.")),
         ("key", texts(&["none", "sequence", "uuid"])),
         ("headers", headers),
         ("body", text("The body; may hold `{{feed}}`.")),
         ("kind", text("What reports call it; else method and path.")),
         ("bodyContains", text("The answer must contain this to be good.")),
     ]);
+    properties
+}
+
+fn request() -> Value {
+    let mut properties = request_parts();
+    let weight = "Its share of all requests is this over the sum of weights; 1.";
+    properties.push(("weight", whole(1, weight)));
     exactly_one(optional(&REQUEST, properties), &METHODS)
+}
+
+/// Statuses that are good.
+pub(super) fn good() -> Value {
+    let status = json!({"type": ["string", "integer"]});
+    json!({"oneOf": [status, list(&status)]})
+}
+
+/// The feeds of a load, by name.
+pub(super) fn feeds() -> Value {
+    json!({"type": "object", "additionalProperties": feed()})
 }
 
 fn feed() -> Value {
@@ -96,9 +116,26 @@ fn feed() -> Value {
             ("sequence", nothing()),
             ("choice", list(&json!({"type": ["string", "number"]}))),
             ("rows", list(&rows)),
+            ("csv", text("A file; its first line names the columns.")),
+            ("json", text("A file with a list of mappings, or of single values.")),
             ("inTurn", flag("One row after the other; else at random.")),
         ],
     )
+}
+
+fn recorded() -> Value {
+    let file = text("A file with a time in seconds on each line; the first is the load's start.");
+    json!({
+        "oneOf": [
+            list(&duration("Since the load's start.")),
+            {
+                "type": "object",
+                "properties": {"file": file},
+                "required": ["file"],
+                "additionalProperties": false,
+            },
+        ],
+    })
 }
 
 fn shapes() -> Vec<(&'static str, Value)> {
@@ -140,26 +177,32 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("ramp", ramp),
         ("steps", list(&step)),
         ("spike", spike),
-        ("recorded", list(&duration("Since the load's start."))),
+        ("recorded", recorded()),
     ]
 }
 
 pub(super) fn load() -> Value {
     let mut properties = shapes();
-    let status = json!({"type": ["string", "integer"]});
     properties.extend([
         ("arrivals", texts(&["constant", "poisson"])),
         ("timeout", duration("A request without its whole answer then has failed; 2s.")),
         ("request", request()),
         ("mix", list(&request())),
-        ("good", json!({"oneOf": [status, list(&status)]})),
+        ("good", good()),
         ("connections", whole(1, "Connections at once at most; 256.")),
+        (
+            "reuse",
+            json!({
+                "oneOf": [{"enum": ["always", "never"]}, whole(1, "So many requests on each.")],
+                "description": "How long a connection is kept; `always`.",
+            }),
+        ),
         ("inFlight", whole(1, "Requests unanswered at once at most; 4096.")),
         ("timer", texts(&["relaxed", "precise", "exact"])),
         ("workers", whole(1, "Threads that send; 1.")),
         ("http2", flag("Speak HTTP/2.")),
         ("correlation", flag("Carry `traceparent` and `baggage`.")),
-        ("feeds", json!({"type": "object", "additionalProperties": feed()})),
+        ("feeds", feeds()),
     ]);
     let direct = exactly_one(optional(&LOAD, properties), &SHAPES);
     json!({
@@ -169,6 +212,12 @@ pub(super) fn load() -> Value {
                 "type": "object",
                 "properties": {"open": direct},
                 "required": ["open"],
+                "additionalProperties": false,
+            },
+            {
+                "type": "object",
+                "properties": {"journeys": journeys()},
+                "required": ["journeys"],
                 "additionalProperties": false,
             },
         ],

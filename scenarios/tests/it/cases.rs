@@ -46,6 +46,15 @@ const CASES: &[(&str, &str)] = cases![
     "few-requests",
     "few-trials",
     "impossible-phases",
+    "journey-backwards-pause",
+    "journey-pattern",
+    "journey-pointer",
+    "journey-twice",
+    "journey-value-like-feed",
+    "journey-value-too-early",
+    "journey-with-rate",
+    "journey-without-pause",
+    "missing-file",
     "missing-key",
     "missing-section",
     "missing-unit",
@@ -63,6 +72,7 @@ const CASES: &[(&str, &str)] = cases![
     "other-kind",
     "other-statuses",
     "other-system",
+    "path-of-tcp-check",
     "quiet-without-placebo",
     "radius",
     "range-of-fixed",
@@ -119,7 +129,12 @@ const SEVERAL_IN_FAULT: &str = include_str!("../cases/several-in-fault.yaml");
 
 fn diagnose(name: &str, text: &str, set: &[(String, String)]) -> (Vec<Diagnostic>, String) {
     let (registry, systems) = (world::registry(), world::systems());
-    let input = CheckInput { params_set: set, registry: &registry, systems: &systems };
+    let input = CheckInput {
+        params_set: set,
+        registry: &registry,
+        systems: &systems,
+        files: &world::files,
+    };
     let file = format!("{name}.yaml");
     let (scenario, diagnostics) = check(&file, text, &input);
     let errors = diagnostics.iter().any(|d| d.severity == harness_core::diag::Severity::Error);

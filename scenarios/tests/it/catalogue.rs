@@ -9,7 +9,12 @@ fn every_scenario_is_clean_and_its_plan_is_on_record() {
     let (registry, systems, capabilities) =
         (world::registry(), world::systems(), world::capabilities());
     for entry in scenarios::catalogue::all() {
-        let input = CheckInput { params_set: &[], registry: &registry, systems: &systems };
+        let input = CheckInput {
+            params_set: &[],
+            registry: &registry,
+            systems: &systems,
+            files: &world::files,
+        };
         let (scenario, diagnostics) = check(entry.name, entry.text, &input);
         let drawn = render(entry.name, entry.text, &diagnostics, false);
         assert!(diagnostics.is_empty(), "{drawn}");

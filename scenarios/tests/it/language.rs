@@ -164,6 +164,40 @@ fn load_in_full() {
 }
 
 #[test]
+fn data_may_stand_in_files() {
+    let load = |text: &str| {
+        let text = OUTAGE.replace("load: {rate: 400/s, request: {post: /checkout}}", text);
+        plan_of(&text, |_| {}).map(|plan| plan.load)
+    };
+    let feeds = load(
+        "load: {rate: 400/s, request: {post: '/checkout/{{a.city}}/{{b.age}}/{{c}}'}, \
+         feeds: {a: {csv: people.csv, inTurn: true}, b: {json: people.json}, c: {json: skus.json}}}",
+    );
+    let feeds = feeds.unwrap().feeds;
+    let Feed::Rows { rows, in_turn: true } = &feeds["a"] else { panic!("{feeds:?}") };
+    assert_eq!(rows[1]["name"], "hopper, grace");
+    assert_eq!(rows[1]["city"], "new york");
+    let Feed::Rows { rows, in_turn: false } = &feeds["b"] else { panic!("{feeds:?}") };
+    assert_eq!(rows[0]["age"], "36");
+    assert_eq!(feeds["c"], Feed::Choice { of: vec!["a".into(), "b".into(), "3".into()] });
+    let recorded = load("load: {recorded: {file: arrivals.txt}, request: {post: /checkout}}");
+    let error = recorded.unwrap_err();
+    assert!(error.contains("S027"), "three arrivals are few, and nothing else is wrong: {error}");
+    for (text, why) in [
+        ("{csv: ragged.csv}", "found record with 1 field"),
+        ("{json: nested.json}", "is not a single value"),
+        ("{csv: nowhere.csv}", "No such file"),
+    ] {
+        let feed =
+            format!("load: {{rate: 400/s, request: {{post: /checkout}}, feeds: {{a: {text}}}}}");
+        let error = load(&feed).unwrap_err();
+        assert!(error.contains("S050") && error.contains(why), "{text}: {error}");
+    }
+    let back = load("load: {recorded: {file: back.txt}, request: {post: /checkout}}").unwrap_err();
+    assert!(back.contains("line 2 is before the first"), "{back}");
+}
+
+#[test]
 fn a_probe_of_ones_own_is_the_witness_and_a_sentinel() {
     let text = OUTAGE
         .replace(

@@ -364,7 +364,8 @@ pub(crate) struct Overrides {
 /// Makes a plan of a text, or draws what is wrong with it.
 pub(crate) fn plan_of(text: &str, change: impl Fn(&mut Overrides)) -> Result<Plan, String> {
     let (registry, systems) = (registry(), systems());
-    let input = CheckInput { params_set: &[], registry: &registry, systems: &systems };
+    let input =
+        CheckInput { params_set: &[], registry: &registry, systems: &systems, files: &files };
     let (scenario, diagnostics) = check("scenario.yaml", text, &input);
     let draw = |diagnostics: &[Diagnostic]| render("scenario.yaml", text, diagnostics, false);
     let scenario = scenario.ok_or_else(|| draw(&diagnostics))?;
@@ -386,4 +387,19 @@ pub(crate) fn plan_of(text: &str, change: impl Fn(&mut Overrides)) -> Result<Pla
         systems: &systems,
     };
     plan(&scenario, &input).map_err(|diagnostics| draw(&diagnostics))
+}
+
+/// The files that scenarios of these tests may name.
+pub(crate) fn files(name: &str) -> Result<String, String> {
+    let text = match name {
+        "people.csv" => "name, city\nada, london\n\"hopper, grace\", new york\n",
+        "people.json" => r#"[{"name": "ada", "age": 36}, {"name": "bob", "age": 7}]"#,
+        "skus.json" => r#"["a", "b", 3]"#,
+        "ragged.csv" => "name, city\nada\n",
+        "nested.json" => r#"[{"name": {"first": "ada"}}]"#,
+        "arrivals.txt" => "# an access log\n1732570000.25\n1732570000.5\n\n1732570001.0\n",
+        "back.txt" => "10\n9\n",
+        _ => return Err("No such file".to_owned()),
+    };
+    Ok(text.to_owned())
 }

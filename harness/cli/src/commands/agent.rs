@@ -23,6 +23,12 @@ pub(crate) fn proxy(arguments: &AgentProxy) -> Result<u8, Failure> {
     }
 }
 
+/// Takes its work over standard input, from the run that started it.
+pub(crate) fn journeys() -> Result<u8, Failure> {
+    load::walk_journeys().map_err(|error| Failure::could_not("walk journeys", &error))?;
+    Ok(exit::PASS)
+}
+
 pub(crate) fn watchdog(arguments: &AgentWatchdog) -> Result<u8, Failure> {
     let run = RunDir::at(&arguments.run).ok_or_else(|| {
         Failure::usage(format!("{} is not a run's directory", arguments.run.display()))

@@ -63,6 +63,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::LabRole(arguments) => return lab::role(&arguments),
         Command::AgentProxy(arguments) => agent::proxy(&arguments),
         Command::AgentWatchdog(arguments) => agent::watchdog(&arguments),
+        Command::AgentJourneys => agent::journeys(),
     };
     code.map(ExitCode::from)
 }

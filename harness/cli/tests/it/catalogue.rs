@@ -60,4 +60,6 @@ rows! {
     a_runaway_without_quota: "cost-runaway", Some("quota=off") => 1;
     a_price_spike_stops_nothing: "price-spike", None => 0;
     a_price_spike_stops_the_shops_own_jobs: "price-spike", Some("cap=blunt") => 1;
+    people_buy_while_payments_refuses: "journey-browse-and-buy", None => 0;
+    people_cannot_buy_without_fallback: "journey-browse-and-buy", Some("fallback=off") => 1;
 }

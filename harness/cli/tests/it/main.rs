@@ -13,6 +13,7 @@ mod commands;
 mod conformance_cost;
 mod help;
 mod injectors;
+mod interrupted;
 mod killed;
 mod load;
 mod policy;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ impl Place {
         self.start(arguments).end()
     }
 
-    /// Starts a command.
+    /// Starts a command, in a process group of its own as a shell does.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         self.spawn(self.command(arguments))
     }
@@ -87,6 +88,7 @@ impl Place {
         let child = command
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
+            .process_group(0)
             .spawn()
             .unwrap();
         Running { child, out, err }
@@ -188,6 +190,11 @@ pub(crate) fn until<T>(most: Duration, mut look: impl FnMut() -> Option<T>) -> O
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Sends a signal to all processes of a command's own group, as a terminal does.
+pub(crate) fn signal_group(leader: u32, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), "--", &format!("-{leader}")]).output().unwrap();
 }
 
 /// Sends a signal to one process of ours.

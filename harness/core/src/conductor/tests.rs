@@ -204,6 +204,7 @@ fn summary() -> LoadSummary {
         cpu_cores: 0.0,
         pauses: 0,
         paused: Duration::ZERO,
+        traces: Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn expected(
     from: Duration,
     to: Duration,
 ) -> f64 {
-    let arrivals = (until(&load.shape, to) - until(&load.shape, from)).max(0.0);
+    let arrivals = (until(load, to) - until(load, from)).max(0.0);
     arrivals * of.map_or(1.0, |kind| share(load, kind))
 }
 
@@ -28,10 +28,12 @@ fn share(load: &LoadPlan, kind: &RequestKind) -> f64 {
     if all > 0.0 { weight(Some(kind)) / all } else { 1.0 }
 }
 
-/// Arrivals expected from the load's start to this time.
-fn until(shape: &Shape, time: Duration) -> f64 {
+/// Arrivals expected from the load's start to this time; of users as many as they send at least,
+/// when every answer takes as long as it may.
+fn until(load: &LoadPlan, time: Duration) -> f64 {
     let at = time.secs_f64();
-    match shape {
+    match &load.shape {
+        Shape::Journeys(journeys) => journeys.expected_until(time, load.timeout),
         Shape::Constant { rate } => rate.per_second() * at,
         Shape::Ramp { from, to, over } => {
             let (from, to, over) = (from.per_second(), to.per_second(), over.secs_f64());
@@ -65,7 +67,8 @@ mod tests {
     use crate::plan::Step;
 
     fn check(shape: &Shape, expected: [f64; 3]) {
-        let found = [1_000, 2_000, 10_000].map(|at| until(shape, Duration::from_millis(at)));
+        let load = LoadPlan { shape: shape.clone(), ..crate::plan::fixture::plan(&[]).load };
+        let found = [1_000, 2_000, 10_000].map(|at| until(&load, Duration::from_millis(at)));
         let same = found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-9);
         assert!(same, "{shape:?}: {found:?} is not {expected:?}");
     }

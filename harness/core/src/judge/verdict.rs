@@ -146,7 +146,26 @@ fn judgement(
         placebo: placebo(plan, evidence, expectation),
         p_pass: decision.map(|decision| decision.p_pass),
         p_fail: decision.map(|decision| decision.p_fail),
-        condition: phrase.condition,
+        condition: under_model(plan, &expectation.assertion, phrase.condition),
+    }
+}
+
+/// Says of a claim about requests when they come from users who wait for their answers: such a load
+/// thins out while the system is slow, so the claim is weaker than under an open loop.
+fn under_model(plan: &Plan, assertion: &Assertion, condition: String) -> String {
+    let about_requests = matches!(
+        assertion,
+        Assertion::SuccessRate { .. }
+            | Assertion::Latency { .. }
+            | Assertion::Recovery { .. }
+            | Assertion::ErrorBudget { .. }
+            | Assertion::Degradation { .. }
+    );
+    match plan.load.journeys() {
+        Some(journeys) if about_requests => {
+            format!("{condition} (closed model: {} users)", journeys.users)
+        }
+        Some(_) | None => condition,
     }
 }
 

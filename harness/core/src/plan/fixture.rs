@@ -68,6 +68,7 @@ pub(crate) fn plan(trials: &[&str]) -> Plan {
             feeds: BTreeMap::new(),
             good: vec![StatusRange { from: 200, to: 299 }],
             connections_max: 10,
+            reuse: Reuse::Always {},
             in_flight_max: 100,
             timer: TimerMode::Precise,
             correlation: false,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::JourneysPlan;
 use crate::ids::RequestKind;
 use crate::units::{Duration, Rate};
 
-/// Load of every trial: open loop, arrivals by schedule, latency from the intended send time.
+/// Load of every trial, latency from the intended send time. Open loop, arrivals by schedule; with
+/// [`Shape::Journeys`] a closed model, in which nobody but a user says when a request is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadPlan {
@@ -26,6 +28,9 @@ pub struct LoadPlan {
     pub good: Vec<StatusRange>,
     /// At most this many connections at once.
     pub connections_max: u32,
+    /// How long a connection is kept.
+    #[serde(default = "always")]
+    pub reuse: Reuse,
     /// At most this many requests sent and unanswered, or waiting for a connection. What is due
     /// beyond it is not sent and counted as `overrun`.
     pub in_flight_max: u32,
@@ -42,8 +47,38 @@ pub struct LoadPlan {
 impl LoadPlan {
     /// Whether a status counts as good.
     pub fn is_good(&self, status: u16) -> bool {
-        self.good.iter().any(|range| (range.from..=range.to).contains(&status))
+        self.good.iter().any(|range| range.holds(status))
     }
+
+    /// The journeys, where the load is made of them.
+    pub fn journeys(&self) -> Option<&JourneysPlan> {
+        match &self.shape {
+            Shape::Journeys(journeys) => Some(journeys),
+            Shape::Constant { .. }
+            | Shape::Ramp { .. }
+            | Shape::Steps { .. }
+            | Shape::Spike { .. }
+            | Shape::Recorded { .. } => None,
+        }
+    }
+}
+
+/// How long a connection is kept. Means nothing for HTTP/2, whose connections are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Reuse {
+    /// As long as the target keeps it.
+    Always {},
+    /// For so many requests; at least 1.
+    UpTo {
+        /// Then it is closed.
+        requests: u32,
+    },
+}
+
+/// What plans without the field have meant.
+fn always() -> Reuse {
+    Reuse::Always {}
 }
 
 /// Statuses from `from` to `to`, both included.
@@ -54,6 +89,13 @@ pub struct StatusRange {
     pub from: u16,
     /// Last.
     pub to: u16,
+}
+
+impl StatusRange {
+    /// Whether a status is one of them.
+    pub fn holds(self, status: u16) -> bool {
+        (self.from..=self.to).contains(&status)
+    }
 }
 
 /// How the rate goes over the time since the load's start.
@@ -95,6 +137,9 @@ pub enum Shape {
         /// Offsets in microseconds.
         offsets_us: Vec<u64>,
     },
+    /// No rate at all: users who wait for their answers and pause. Each request of the mix is a
+    /// step of one journey and carries its journey's weight; `arrivals` means nothing.
+    Journeys(JourneysPlan),
 }
 
 /// One step of [`Shape::Steps`].

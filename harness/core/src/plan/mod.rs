@@ -5,6 +5,7 @@
 mod expectation;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod journeys;
 mod load;
 mod safety;
 mod trial;
@@ -13,7 +14,10 @@ pub use expectation::{
     Against, Anchor, Assertion, AutomationRule, Bound, Cap, Claim, CostBound, Expectation,
     FaultInstant, Holds, Moment, Phase, PhaseEdge, RecoveryTo, WindowRange,
 };
-pub use load::{Arrivals, Feed, Key, LoadPlan, RequestPlan, Shape, StatusRange, Step, TimerMode};
+pub use journeys::{Extract, JourneyPlan, JourneysPlan, StepPlan, Think};
+pub use load::{
+    Arrivals, Feed, Key, LoadPlan, RequestPlan, Reuse, Shape, StatusRange, Step, TimerMode,
+};
 pub use safety::{Comparison, Guard, Guardrail, RadiusLimit, SafetyPlan};
 pub use trial::{
     Arm, Deadlines, FaultPlan, Phases, SteadyPlan, StopRule, TrialMode, TrialPlan, TrialsPlan,
@@ -150,12 +154,13 @@ pub struct SignalPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum SourcePlan {
-    /// An HTTP check on a connection of its own, at a fixed period: 1 ok, 0 failed.
+    /// A check on a connection of its own, at a fixed period: 1 ok, 0 failed.
     Probe {
         /// Through this edge; else at the system's entry.
         edge: Option<EdgeName>,
-        /// Path of the check.
-        path: String,
+        /// Path of an HTTP check. `None` is a TCP check: the connection is taken and kept open,
+        /// and nothing is sent. It sees a refusal and a reset, not a silence.
+        path: Option<String>,
         /// Period.
         every: Duration,
         /// A check that took longer has failed.

@@ -99,7 +99,7 @@ fn probed(gap_at_most: Option<u64>) -> Plan {
         during: fault_phase(),
     };
     let mut plan = plan(14, vec![("it", assertion)]);
-    let (every, timeout, path) = (ms(100), ms(50), "/".to_owned());
+    let (every, timeout, path) = (ms(100), ms(50), Some("/".to_owned()));
     let source = SourcePlan::Probe { edge: None, path, every, timeout };
     plan.signals.push(SignalPlan { id: SignalId::new("sentinel"), source });
     plan

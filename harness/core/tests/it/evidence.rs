@@ -84,6 +84,7 @@ fn summary() -> LoadSummary {
         cpu_cores: 0.1,
         pauses: 0,
         paused: Duration::ZERO,
+        traces: Vec::new(),
     }
 }
 

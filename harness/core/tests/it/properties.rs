@@ -180,7 +180,8 @@ fn planned(count: usize) -> Plan {
         expectation.claim.holds = holds;
         expectation.arms = vec!["fault".into()];
     }
-    let probe = SourcePlan::Probe { edge: None, path: "/".into(), every: ms(100), timeout: ms(50) };
+    let probe =
+        SourcePlan::Probe { edge: None, path: Some("/".into()), every: ms(100), timeout: ms(50) };
     plan.signals.push(SignalPlan { id: SignalId::new("sentinel"), source: probe });
     let record = SourcePlan::Actions { every: ms(100) };
     plan.signals.push(SignalPlan { id: SignalId::new("record"), source: record });

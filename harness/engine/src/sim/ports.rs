@@ -239,6 +239,7 @@ impl LoadDriver for Driver {
                 cpu_cores: 0.0,
                 pauses: 0,
                 paused: Duration::ZERO,
+                traces: Vec::new(),
             })
         })
     }

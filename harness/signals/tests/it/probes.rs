@@ -11,7 +11,7 @@ use crate::watch::{Watch, gaps, values};
 fn probe(edge: Option<&str>, timeout_ms: u64) -> SourcePlan {
     SourcePlan::Probe {
         edge: edge.map(Into::into),
-        path: "/healthz".to_owned(),
+        path: Some("/healthz".to_owned()),
         every: Duration::from_millis(10),
         timeout: Duration::from_millis(timeout_ms),
     }
@@ -96,5 +96,50 @@ async fn an_answer_that_breaks_off_is_a_failure() {
     }
     let events = watch.until(|events| values(events).len() >= 3).await;
     assert_eq!(values(&events)[..3], [0.0, 0.0, 0.0]);
+    watch.stop().await;
+}
+
+/// A TCP check of an edge.
+fn tcp(timeout_ms: u64) -> SourcePlan {
+    SourcePlan::Probe {
+        edge: Some("checkout->payments".into()),
+        path: None,
+        every: Duration::from_millis(10),
+        timeout: Duration::from_millis(timeout_ms),
+    }
+}
+
+#[tokio::test]
+async fn a_tcp_check_wants_a_connection_and_no_answer() {
+    // Taken by the kernel; nobody ever reads or answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = vec![listener.local_addr().unwrap().to_string()];
+    let watch = Watch::start(tcp(2_000), &through(addresses));
+    watch.until(|events| values(events).len() >= 3).await;
+    drop(listener);
+    let events = watch.until(|events| values(events).ends_with(&[0.0, 0.0])).await;
+    assert_eq!(values(&events)[..2], [1.0, 1.0]);
+    assert_eq!(gaps(&events), Vec::<&str>::new(), "a refusal is a failure, not a gap");
+    watch.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_at_once_has_failed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = vec![listener.local_addr().unwrap().to_string()];
+    let watch = Watch::start(tcp(2_000), &through(addresses));
+    for _ in 0..3 {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(stream);
+    }
+    let events = watch.until(|events| values(events).len() >= 3).await;
+    assert_eq!(values(&events)[..3], [0.0, 0.0, 0.0]);
+    // Who greets first is somebody.
+    for _ in 0..3 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 hello\r\n").await.unwrap();
+    }
+    let seen = events.len();
+    watch.until(|events| values(events)[seen..].contains(&1.0)).await;
     watch.stop().await;
 }

@@ -30,7 +30,7 @@ fn refusal(source: SourcePlan, topology: &Topology) -> String {
 fn probe(edge: Option<&str>, path: &str, every_ms: u64, timeout_ms: u64) -> SourcePlan {
     SourcePlan::Probe {
         edge: edge.map(Into::into),
-        path: path.to_owned(),
+        path: Some(path.to_owned()),
         every: Duration::from_millis(every_ms),
         timeout: Duration::from_millis(timeout_ms),
     }

@@ -38,6 +38,9 @@ const WORK: Shape = Shape {
     processors: 8,
 };
 
+/// What the shop sells, with the price in cents.
+const ITEMS: [(&str, u32); 3] = [("espresso", 250), ("cappuccino", 320), ("croissant", 290)];
+
 #[derive(Debug)]
 struct Checkout {
     context: Arc<Context>,
@@ -133,11 +136,19 @@ impl Drop for Waiting<'_> {
 
 impl Checkout {
     fn catalog() -> Reply {
-        Reply::ok(&serde_json::json!({ "items": [
-            { "id": "espresso", "cents": 250 },
-            { "id": "cappuccino", "cents": 320 },
-            { "id": "croissant", "cents": 290 },
-        ] }))
+        let items = ITEMS.map(|(id, cents)| serde_json::json!({ "id": id, "cents": cents }));
+        Reply::ok(&serde_json::json!({ "items": items }))
+    }
+
+    /// Whether the shop has what an order asks for. An order without a body takes whatever there
+    /// is.
+    fn sells(body: &[u8]) -> bool {
+        if body.is_empty() {
+            return true;
+        }
+        let order = serde_json::from_slice::<serde_json::Value>(body).ok();
+        let item = order.as_ref().and_then(|order| order["item"].as_str());
+        item.is_some_and(|item| ITEMS.iter().any(|(id, _)| *id == item))
     }
 
     async fn checkout(&self, call: &Call) -> Reply {
@@ -145,6 +156,9 @@ impl Checkout {
             Ok(key) => key,
             Err(reply) => return reply,
         };
+        if !Self::sells(&call.body) {
+            return Reply::error(StatusCode::BAD_REQUEST, "the catalogue has no such item");
+        }
         let Some(_room) = self.enter().await else {
             return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many orders wait");
         };

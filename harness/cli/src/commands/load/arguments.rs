@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
+use harness_core::plan::Reuse;
 use harness_core::units::{Duration, Rate, UnitError};
 
 /// At most this many connections.
@@ -28,6 +29,17 @@ pub(crate) struct Load {
     /// Where requests go: http or https; hosts beyond this machine need --allow-host
     #[arg(value_name = "URL")]
     pub(crate) url: String,
+    /// A scenario, by file or name, whose section `load` says what to send: mix, shape, feeds,
+    /// journeys
+    #[arg(
+        long = "load",
+        value_name = "SCENARIO",
+        conflicts_with_all = [
+            "closed", "rate", "ramp_to", "arrivals", "timer", "method", "body", "headers", "good",
+            "body_contains", "timeout", "connections", "reuse", "in_flight", "workers", "http2",
+        ]
+    )]
+    pub(crate) scenario: Option<String>,
     /// Requests that become due per time, whatever the target does: `2000/s`
     #[arg(
         long,
@@ -91,6 +103,10 @@ pub(crate) struct Load {
     #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Connections",
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
+    /// How long a connection is kept: `always`, `never`, or a number of requests
+    #[arg(long, value_name = "HOW", value_parser = reuse, default_value = "always",
+        conflicts_with = "closed", help_heading = "Connections")]
+    pub(crate) reuse: Reuse,
     /// At most this many requests under way or waiting; beyond it they count as overrun
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Connections",
         value_parser = value_parser!(u32).range(1..=IN_FLIGHT_MAX))]
@@ -135,6 +151,17 @@ pub(crate) enum TimerWord {
     Precise,
     /// Polls before each instant: up to a core
     Exact,
+}
+
+fn reuse(text: &str) -> Result<Reuse, String> {
+    match text {
+        "always" => Ok(Reuse::Always {}),
+        "never" => Ok(Reuse::UpTo { requests: 1 }),
+        _ => match text.parse() {
+            Ok(requests) if requests > 0 => Ok(Reuse::UpTo { requests }),
+            Ok(_) | Err(_) => Err("write `always`, `never` or a number of requests".to_owned()),
+        },
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

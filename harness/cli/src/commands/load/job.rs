@@ -12,7 +12,9 @@ use harness_core::units::{Duration, Rate};
 use load::Schedule;
 
 use super::arguments::{ArrivalsWord, Load, TimerWord};
+use crate::args::Colour;
 use crate::failure::Failure;
+use crate::scenario;
 
 /// The longest load.
 const LENGTH_MAX: Duration = Duration::from_secs(3600);
@@ -50,13 +52,23 @@ struct Place<'a> {
 
 impl Job {
     /// Reads the arguments; refuses what is out of bounds and hosts that were not allowed.
-    pub(super) fn new(arguments: &Load) -> Result<Self, Failure> {
+    pub(super) fn new(arguments: &Load, colour: Colour) -> Result<Self, Failure> {
         let place = take_apart(&arguments.url)?;
         guard(place.host, &arguments.allow_hosts)?;
-        let plan = plan(arguments, place.path)?;
+        let (base, plan) = match &arguments.scenario {
+            None => (place.base.to_owned(), plan(arguments, place.path)?),
+            // Its requests have paths of their own.
+            Some(_) if place.path.contains('?') => {
+                return Err(Failure::usage("a target of --load has no query"));
+            }
+            Some(scenario) => {
+                let base = format!("{}{}", place.base, place.path.trim_end_matches('/'));
+                (base, scenario::load(scenario, colour)?)
+            }
+        };
         bounds(arguments, &plan)?;
         Ok(Self {
-            base: place.base.to_owned(),
+            base,
             host: place.host.to_owned(),
             port: place.port,
             plan,
@@ -176,6 +188,7 @@ fn plan(arguments: &Load, path: String) -> Result<LoadPlan, Failure> {
         ]),
         good: statuses(&arguments.good)?,
         connections_max: arguments.connections,
+        reuse: arguments.reuse,
         in_flight_max: arguments.in_flight,
         timer: match arguments.timer {
             TimerWord::Relaxed => TimerMode::Relaxed,

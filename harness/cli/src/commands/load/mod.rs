@@ -18,7 +18,7 @@ use harness_core::load::{LoadDriver, LoadError, LoadJob, RequestOutcome, Stop};
 use harness_core::time::{Clock, RunTime};
 use harness_core::units::Duration;
 use harness_engine::clock::RunClock;
-use load::{ClosedReport, HttpDriver, LoadReport, run_closed};
+use load::{ClosedReport, Drivers, LoadReport, run_closed};
 use serde::Serialize;
 
 pub(crate) use arguments::Load;
@@ -29,6 +29,7 @@ use sink::Sink;
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::output;
+use crate::ports;
 use crate::style::Style;
 
 /// The format of the JSON result.
@@ -65,7 +66,7 @@ enum Measured {
 }
 
 pub(crate) fn run(global: &Global, arguments: &Load) -> Result<u8, Failure> {
-    let job = Job::new(arguments)?;
+    let job = Job::new(arguments, global.color)?;
     let interrupts = Interrupts::listen()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -140,7 +141,7 @@ async fn drive(
         from,
         until: from + job.length,
     };
-    let driver = HttpDriver::new(Arc::clone(&clock));
+    let driver = Drivers::new(Arc::clone(&clock), ports::journeys()?);
     let (summary, length) = {
         let mut driving = driver.run(load, &sink, interrupts);
         tokio::select! {

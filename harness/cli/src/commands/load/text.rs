@@ -19,8 +19,11 @@ const NEVER: &str = "never";
 /// The whole result.
 pub(super) fn render(outcome: &Outcome<'_>, length: Duration, style: Style) -> String {
     let plan = outcome.plan;
-    let request = &plan.mix[0];
-    let mut out = format!("{}\n", style.bold(&format!("{} {}", request.method, outcome.target)));
+    let what = match plan.mix.as_slice() {
+        [only] => only.method.clone(),
+        several => format!("{} requests at", several.len()),
+    };
+    let mut out = format!("{}\n", style.bold(&format!("{what} {}", outcome.target)));
     match &outcome.measured {
         Measured::Open(report) => {
             out += &format!("{}\n\n", open_head(plan, length, outcome.seed));
@@ -40,8 +43,15 @@ fn open_head(plan: &LoadPlan, length: Duration, seed: u64) -> String {
     let rate = match &plan.shape {
         Shape::Constant { rate } => rate.to_string(),
         Shape::Ramp { from, to, .. } => format!("{from} to {to}"),
-        // The command makes no others.
-        Shape::Steps { .. } | Shape::Spike { .. } | Shape::Recorded { .. } => "planned".to_owned(),
+        Shape::Steps { steps } => format!("{} steps", steps.len()),
+        Shape::Spike { base, peak, .. } => format!("{base} with a spike of {peak}"),
+        Shape::Recorded { offsets_us } => format!("{} recorded arrivals", offsets_us.len()),
+        Shape::Journeys(journeys) => {
+            let users = journeys.users;
+            return format!(
+                "closed model: {users} users for {length}, who wait for their answers, seed {seed}"
+            );
+        }
     };
     let arrivals = match plan.arrivals {
         Arrivals::Constant => "evenly",

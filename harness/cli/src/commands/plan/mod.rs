@@ -5,7 +5,7 @@ mod power;
 
 use harness_core::exit;
 use harness_core::ids::FaultId;
-use harness_core::plan::{Plan, SourcePlan, StopRule, TrialMode};
+use harness_core::plan::{JourneysPlan, LoadPlan, Plan, SourcePlan, StopRule, Think, TrialMode};
 use harness_core::policy;
 use harness_core::units::Duration;
 
@@ -74,6 +74,9 @@ fn system(plan: &Plan) -> Vec<String> {
 
 fn load(plan: &Plan) -> Vec<String> {
     let load = &plan.load;
+    if let Some(journeys) = load.journeys() {
+        return journeys_lines(load, journeys);
+    }
     let weights: u32 = load.mix.iter().map(|request| request.weight).sum();
     let mut lines = vec![format!(
         "open loop, {}, {:?} arrivals, timeout {}",
@@ -88,6 +91,40 @@ fn load(plan: &Plan) -> Vec<String> {
     lines
 }
 
+/// Users and their ways; each step with the pause before it.
+fn journeys_lines(load: &LoadPlan, plan: &JourneysPlan) -> Vec<String> {
+    let (users, ramp_up, timeout) = (plan.users, plan.ramp_up, load.timeout);
+    let mut lines = vec![format!(
+        "closed model: {users} users, who begin over {ramp_up} and wait for their answers, \
+         timeout {timeout}"
+    )];
+    let weights: u32 = plan.journeys.iter().map(|journey| journey.weight).sum();
+    for journey in &plan.journeys {
+        let share = 100.0 * f64::from(journey.weight) / f64::from(weights.max(1));
+        lines.push(format!("{share:.0} %  {}", journey.name));
+        for step in &journey.steps {
+            let request = &load.mix[step.request as usize];
+            let mut line = format!("       {}, then {}", think(step.think), request.kind);
+            if !step.extract.is_empty() {
+                let names: Vec<&str> = step.extract.keys().map(String::as_str).collect();
+                line.push_str(&format!("; keeps {}", names.join(", ")));
+            }
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn think(think: Think) -> String {
+    match think {
+        Think::Fixed { lasts } => format!("{lasts}"),
+        Think::Uniform { from, to } => format!("{from} to {to}"),
+        Think::Exponential { mean, at_most } => {
+            format!("{mean} on average (exponential, at most {at_most})")
+        }
+    }
+}
+
 fn shape(plan: &Plan) -> String {
     use harness_core::plan::Shape;
     match &plan.load.shape {
@@ -98,6 +135,7 @@ fn shape(plan: &Plan) -> String {
             format!("{base} with a spike of {peak} after {at} for {lasts}")
         }
         Shape::Recorded { offsets_us } => format!("{} recorded arrivals", offsets_us.len()),
+        Shape::Journeys(journeys) => format!("{} users", journeys.users),
     }
 }
 
@@ -108,7 +146,12 @@ fn signals(plan: &Plan) -> Vec<String> {
             let source = match &signal.source {
                 SourcePlan::Probe { edge, path, every, .. } => {
                     let place = edge.as_ref().map_or("the entry", |edge| edge.as_str());
-                    format!("HTTP check of {path} through {place} every {every}")
+                    match path {
+                        Some(path) => {
+                            format!("HTTP check of {path} through {place} every {every}")
+                        }
+                        None => format!("TCP check through {place} every {every}"),
+                    }
                 }
                 SourcePlan::Alerts {} => "alerts, received by a webhook of the run".to_owned(),
                 SourcePlan::Actions { every } => {

@@ -6,7 +6,7 @@ use harness_core::fault::{BlastRadius, Reversibility};
 use harness_core::ids::{ArmName, ExpectationId, FaultId, RequestKind, SignalId, TrialIndex};
 use harness_core::plan::{
     Arm, Arrivals, Assertion, Claim, Deadlines, Expectation, FORMAT, FaultPlan, Holds, Key,
-    LoadPlan, Phases, Plan, RadiusLimit, RequestPlan, SafetyPlan, ScenarioReference, Shape,
+    LoadPlan, Phases, Plan, RadiusLimit, RequestPlan, Reuse, SafetyPlan, ScenarioReference, Shape,
     SignalPlan, SourcePlan, StatusRange, SteadyPlan, StopRule, SystemPlan, TimerMode, TrialMode,
     TrialPlan, TrialsPlan, WitnessPlan,
 };
@@ -124,7 +124,7 @@ fn system() -> SystemPlan {
 fn signals() -> Vec<SignalPlan> {
     let probe = SourcePlan::Probe {
         edge: None,
-        path: "/health".to_owned(),
+        path: Some("/health".to_owned()),
         every: PROBE_EVERY,
         timeout: PROBE_EVERY,
     };
@@ -155,6 +155,7 @@ fn load() -> LoadPlan {
         feeds: BTreeMap::new(),
         good: vec![StatusRange { from: 200, to: 299 }],
         connections_max: 10,
+        reuse: Reuse::Always {},
         in_flight_max: 100,
         timer: TimerMode::Precise,
         correlation: false,

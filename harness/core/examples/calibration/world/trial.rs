@@ -137,6 +137,7 @@ impl Trial {
             cpu_cores: 0.2,
             pauses: 0,
             paused: Duration::ZERO,
+            traces: Vec::new(),
         });
         let stored = vec![(lost, accepted - 1)];
         self.evidence.processed = Some(Ok(Processed { stored, ..Processed::default() }));
