@@ -19,6 +19,16 @@ def spread(values):
     return f"{statistics.median(values):.3g} ({min(values):.3g}..{max(values):.3g})"
 
 
+def per_round(ran):
+    """Requests of one client's run; runs of a round are equally long."""
+    return ran.requests
+
+
+def per_core(ran):
+    """Requests per second of one client's processor time."""
+    return ran.requests / ran.cpu_seconds
+
+
 def settled(times, skip_seconds=1.0):
     """Arrivals without the start, from zero."""
     begin = times[0] + skip_seconds

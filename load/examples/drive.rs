@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use harness_core::ids::{RunId, TrialIndex};
 use harness_core::load::{LoadDriver, LoadJob, Stop};
-use harness_core::plan::{Arrivals, Key, LoadPlan, RequestPlan, Shape, StatusRange, TimerMode};
+use harness_core::plan::{
+    Arrivals, Key, LoadPlan, RequestPlan, Reuse, Shape, StatusRange, TimerMode,
+};
 use harness_core::system::BoxFuture;
 use harness_core::time::{Clock, RunTime, WallTime};
 use harness_core::units::{Duration, Rate};
@@ -84,6 +86,7 @@ impl Settings {
             feeds: BTreeMap::new(),
             good: vec![StatusRange { from: 200, to: 399 }],
             connections_max: self.number("connections", 50),
+            reuse: Reuse::Always {},
             in_flight_max: 1_000_000,
             timer: match word("timer") {
                 Some("relaxed") => TimerMode::Relaxed,
