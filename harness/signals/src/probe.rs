@@ -1,9 +1,10 @@
 //! A check at a fixed period, each on a fresh connection of its own: 1 ok, 0 failed.
 //!
 //! An HTTP check is ok when a whole answer with a 2xx status came in time, a TCP check when a
-//! connection was taken in time and not closed at once; all else has failed. It takes the addresses of an edge in turn, one per period, so that
-//! as many checks in a row as there are slots have seen them all. It is a gap when the check could
-//! not be tried, or when this process itself stood still meanwhile.
+//! connection was taken in time and not closed at once; all else has failed. It takes the addresses
+//! of an edge in turn, one per period, so that as many checks in a row as there are slots have seen
+//! them all. It is a gap when the check could not be tried, or when this process itself stood still
+//! meanwhile.
 
 use std::sync::Arc;
 

@@ -428,10 +428,11 @@ fn a_walker_prints_nothing_and_ends_with_its_parent() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let plan = walking(3, vec![("look", 1, vec![step(request("GET", "/", 1), ms(20))])]);
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let origin_ns = u64::try_from(now.tv_sec).unwrap() * 1_000_000_000;
     let job = serde_json::json!({
         "plan": plan, "run": "run-1", "trial": 0, "arm": "fault",
         "target": format!("http://{}", listener.local_addr().unwrap()),
-        "seed": 1, "id_prefix": "p", "origin_ns": u64::try_from(now.tv_sec).unwrap() * 1_000_000_000,
+        "seed": 1, "id_prefix": "p", "origin_ns": origin_ns,
         "from_ns": 0, "until_ns": 600_000_000_000_u64,
     });
     let mut line = serde_json::to_vec(&job).unwrap();

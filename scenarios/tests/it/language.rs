@@ -171,7 +171,8 @@ fn data_may_stand_in_files() {
     };
     let feeds = load(
         "load: {rate: 400/s, request: {post: '/checkout/{{a.city}}/{{b.age}}/{{c}}'}, \
-         feeds: {a: {csv: people.csv, inTurn: true}, b: {json: people.json}, c: {json: skus.json}}}",
+         feeds: {a: {csv: people.csv, inTurn: true}, b: {json: people.json}, \
+         c: {json: skus.json}}}",
     );
     let feeds = feeds.unwrap().feeds;
     let Feed::Rows { rows, in_turn: true } = &feeds["a"] else { panic!("{feeds:?}") };

@@ -51,7 +51,7 @@ pub struct StepPlan {
 
 /// How long a user pauses, drawn from the trial's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Think {
     /// Always as long.
     Fixed {
@@ -76,7 +76,7 @@ pub enum Think {
 
 /// Where a value stands in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Extract {
     /// In its JSON body.
     Json {

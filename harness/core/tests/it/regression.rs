@@ -119,7 +119,7 @@ fn runs_before_a_reset_and_runs_of_another_kind_do_not_count() {
 #[test]
 fn only_the_last_runs_count() {
     let plan = against_runs(latency(), 20);
-    let medians = [vec![9.0; 7], vec![0.0200, 0.0202, 0.0198, 0.0201, 0.0199].repeat(2)].concat();
+    let medians = [vec![9.0; 7], [0.0200, 0.0202, 0.0198, 0.0201, 0.0199].repeat(2)].concat();
     assert_eq!(
         judged(&plan, history("p50 latency", "s", medians), slow(20)).outcome,
         Outcome::Pass

@@ -140,15 +140,12 @@ impl Checkout {
         Reply::ok(&serde_json::json!({ "items": items }))
     }
 
-    /// Whether the shop has what an order asks for. An order without a body takes whatever there
-    /// is.
+    /// Whether the shop has what an order asks for. An order that names no item takes whatever
+    /// there is.
     fn sells(body: &[u8]) -> bool {
-        if body.is_empty() {
-            return true;
-        }
         let order = serde_json::from_slice::<serde_json::Value>(body).ok();
-        let item = order.as_ref().and_then(|order| order["item"].as_str());
-        item.is_some_and(|item| ITEMS.iter().any(|(id, _)| *id == item))
+        let item = order.as_ref().and_then(|order| order.get("item"));
+        item.is_none_or(|item| ITEMS.iter().any(|(id, _)| item.as_str() == Some(id)))
     }
 
     async fn checkout(&self, call: &Call) -> Reply {

@@ -293,8 +293,6 @@ impl Family {
     pub(super) fn assertion(self) -> Assertion {
         let during = || WindowRange::phases("fault", Phase::Fault, Phase::Fault);
         let kind = |place: usize| Some(RequestKind::new(KINDS[place]));
-        let automation = |rule| Assertion::Automation { actor: "breaker".to_owned(), rule };
-        let action = "open".to_owned();
         let within = ms(WITHIN_MS);
         let recovery = |to, from, within| Assertion::Recovery { to, fault: fault(), from, within };
         match self {
@@ -339,22 +337,13 @@ impl Family {
                 by_at_most: Ratio::from_percent(20),
                 during: during(),
             },
-            Self::Acts => {
-                let (target, fault) = (Some("payments".to_owned()), fault());
-                automation(AutomationRule::Acts { action, target, fault, within })
-            }
-            Self::StaysQuiet => automation(AutomationRule::StaysQuiet { action: Some(action) }),
-            Self::ExactlyOnce => {
-                automation(AutomationRule::ExactlyOnce { action, target: None, fault: fault() })
-            }
-            Self::Never => {
-                automation(AutomationRule::Never { actions: vec!["restart".to_owned()] })
-            }
-            Self::KillSwitch => {
-                automation(AutomationRule::ObeysKillSwitch { switch: fault(), actions: None })
-            }
-            Self::Blind => {
-                automation(AutomationRule::HoldsWhenBlind { fault: fault(), actions: None })
+            Self::Acts
+            | Self::StaysQuiet
+            | Self::ExactlyOnce
+            | Self::Never
+            | Self::KillSwitch
+            | Self::Blind => {
+                Assertion::Automation { actor: "breaker".to_owned(), rule: self.rule() }
             }
             Self::MeanRate => {
                 let bound = Bound::AtLeast(Ratio::from_percent(80));
@@ -376,6 +365,25 @@ impl Family {
                 gap_at_most: None,
                 during: during(),
             },
+        }
+    }
+
+    /// What is asked of the automation.
+    fn rule(self) -> AutomationRule {
+        let action = "open".to_owned();
+        match self {
+            Self::Acts => {
+                let (target, fault) = (Some("payments".to_owned()), fault());
+                AutomationRule::Acts { action, target, fault, within: ms(WITHIN_MS) }
+            }
+            Self::StaysQuiet => AutomationRule::StaysQuiet { action: Some(action) },
+            Self::ExactlyOnce => {
+                AutomationRule::ExactlyOnce { action, target: None, fault: fault() }
+            }
+            Self::Never => AutomationRule::Never { actions: vec!["restart".to_owned()] },
+            Self::KillSwitch => AutomationRule::ObeysKillSwitch { switch: fault(), actions: None },
+            Self::Blind => AutomationRule::HoldsWhenBlind { fault: fault(), actions: None },
+            other => panic!("{other:?} asks nothing of an automation"),
         }
     }
 }
