@@ -1,5 +1,5 @@
 //! `kill -9` of the harness at each line of the ledger, for every kind of fault that this machine
-//! has. A kind is tried as its scenario in the catalogue uses it.
+//! has. A kind is tried as its scenario in the catalogue uses it, or as its page in the docs does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Figure, SAFE_MAX, skip};
+use super::{Figure, SAFE_MAX};
 use crate::support::{Place, alone, until};
 use crate::target::{lab_up, newest_run, order_works};
 
@@ -17,8 +17,18 @@ const LINES: usize = 4;
 /// Kinds that no scenario of the catalogue can use: they need the user's own programs.
 const WITHOUT_SCENARIO: [&str; 1] = ["exec"];
 
-/// The kinds that this machine can do, each with a specification from the catalogue.
-fn kinds(place: &Place) -> BTreeMap<String, Value> {
+/// The specification in the example of a kind's page.
+fn documented(kind: &str) -> String {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/faults");
+    let page = std::fs::read_to_string(pages.join(format!("{kind}.md")))
+        .unwrap_or_else(|error| panic!("{kind} has no page: {error}"));
+    let (_, rest) = page.split_once(&format!(", {kind}: ")).expect("a page shows an example");
+    let (spec, _) = rest.split_once(", for: ").expect("an example says how long");
+    spec.to_owned()
+}
+
+/// The kinds that this machine can do, each with a specification.
+fn kinds(place: &Place) -> BTreeMap<String, String> {
     let doctor = place.gameday(&["doctor", "--json"]);
     let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
     let here = doctor["faults"].as_array().unwrap().iter().filter(|fault| {
@@ -31,22 +41,19 @@ fn kinds(place: &Place) -> BTreeMap<String, Value> {
         let Ok(plan) = serde_json::from_str::<Value>(&plan.out) else { continue };
         for fault in plan["faults"].as_array().unwrap() {
             let kind = fault["kind"].as_str().unwrap().to_owned();
-            specs.entry(kind).or_insert_with(|| fault["spec"].clone());
+            specs.entry(kind).or_insert_with(|| fault["spec"].to_string());
         }
     }
     here.map(|fault| fault["kind"].as_str().unwrap().to_owned())
         .filter(|kind| !WITHOUT_SCENARIO.contains(&kind.as_str()))
-        .filter_map(|kind| {
-            let spec = specs.remove(&kind);
-            if spec.is_none() {
-                skip(&format!("attack_on_{kind}"), "it has no scenario in the catalogue");
-            }
-            Some((kind, spec?))
+        .map(|kind| {
+            let spec = specs.remove(&kind).unwrap_or_else(|| documented(&kind));
+            (kind, spec)
         })
         .collect()
 }
 
-fn scenario(kind: &str, spec: &Value) -> String {
+fn scenario(kind: &str, spec: &str) -> String {
     format!(
         "apiVersion: gameday.dev/v1alpha1
 kind: Scenario
