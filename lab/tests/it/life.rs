@@ -78,6 +78,15 @@ fn an_interposer_that_does_not_start_is_an_error_that_says_so_and_leaves_nothing
     assert!(matches!(lab::status(&state), Err(LabError::NotUp(_))));
 }
 
+/// Whether no thread of a process runs any more: a stop takes hold of one after the other.
+fn stands_still(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.filter_map(Result::ok).all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 #[test]
 fn every_edge_leads_through_the_interposer_which_comes_back_when_killed() {
     let lab = TestLab::with(|state| {
@@ -91,6 +100,7 @@ fn every_edge_leads_through_the_interposer_which_comes_back_when_killed() {
     assert_eq!(lab.orders("through-1", 20, 1).accepted.len(), 20);
     let first = lab.lab.interposer.clone().unwrap();
     signal(first.pid, Signal::STOP);
+    wait_until("all threads of the interposer to stand still", || stands_still(first.pid));
     let blocked = request(&lab.lab.endpoints.edge, "GET", "/catalog", "").0;
     assert_eq!(blocked, 504, "nothing goes around the interposer");
     signal(first.pid, Signal::KILL);
