@@ -1,9 +1,12 @@
 #!/bin/sh
 # Runs catalogue scenarios, inferred, on the healthy lab and on their matching defects, and writes
-# the table to docs/catalogue.md. Usage: ci/catalogue.sh [SCENARIO|SCENARIO:LAB ...], where LAB is
-# `healthy` or a defect; without names all of them. Rows that are not named stay as they were. A pass needs all the trials that the
-# scenario asks for; to refute a claim of 80 % at 95 %, also among several, five bad trials are
-# enough. Takes two to three minutes for a healthy row and one for a defect.
+# the table to docs/catalogue.md.
+#
+#   ci/catalogue.sh [SCENARIO|SCENARIO:LAB ...]     LAB is `healthy` or a defect
+#
+# Without names all rows are run; rows that are not named stay as they were. A pass needs all the
+# trials that the scenario asks for; to refute a claim of 80 % at 95 %, also among several, five
+# bad trials are enough. Takes two to three minutes for a healthy row and one for a defect.
 set -eu
 cd "$(dirname "$0")/.."
 gameday="${GAMEDAY:-${CARGO_TARGET_DIR:-target}/release/gameday}"

@@ -293,13 +293,15 @@ impl Family {
     pub(super) fn assertion(self) -> Assertion {
         let during = || WindowRange::phases("fault", Phase::Fault, Phase::Fault);
         let kind = |place: usize| Some(RequestKind::new(KINDS[place]));
+        let success = |percent| Assertion::SuccessRate {
+            of: kind(0),
+            bound: Bound::AtLeast(Ratio::from_percent(percent)),
+            during: during(),
+        };
         let within = ms(WITHIN_MS);
         let recovery = |to, from, within| Assertion::Recovery { to, fault: fault(), from, within };
         match self {
-            Self::SuccessRate | Self::SuccessRateShared => {
-                let bound = Bound::AtLeast(Ratio::from_percent(95));
-                Assertion::SuccessRate { of: kind(0), bound, during: during() }
-            }
+            Self::SuccessRate | Self::SuccessRateShared => success(95),
             Self::Latency | Self::LatencyTail => Assertion::Latency {
                 of: kind(1),
                 quantile: Quantile::P99,
@@ -322,14 +324,7 @@ impl Family {
             },
             Self::Quiet => Assertion::Quiet { alert: "Burn".to_owned() },
             Self::Invariant => Assertion::Invariant { none_lost: true, none_twice: true },
-            // 11 bad requests of 20 a window are 0.055 s of the 2592 s that 99.9 % leave.
-            Self::ErrorBudget => Assertion::ErrorBudget {
-                of: kind(0),
-                objective: Ratio::from_billionths(999_000_000),
-                period: Duration::from_secs(30 * 86_400),
-                takes_at_most: Ratio::from_billionths(22_000),
-                during: during(),
-            },
+            Self::ErrorBudget => budget(),
             Self::Degradation | Self::DegradationDrift => Assertion::Degradation {
                 of: kind(1),
                 quantile: Quantile::P50,
@@ -345,13 +340,9 @@ impl Family {
             | Self::Blind => {
                 Assertion::Automation { actor: "breaker".to_owned(), rule: self.rule() }
             }
-            Self::MeanRate => {
-                let bound = Bound::AtLeast(Ratio::from_percent(80));
-                Assertion::SuccessRate { of: kind(0), bound, during: during() }
-            }
+            Self::MeanRate => success(80),
             Self::MeanRestore => {
-                let within = ms(MEAN_CAP_MS / 5);
-                recovery(RecoveryTo::Restore, FaultInstant::Reverted, within)
+                recovery(RecoveryTo::Restore, FaultInstant::Reverted, ms(MEAN_CAP_MS / 5))
             }
             Self::Regression => Assertion::Regression {
                 of: ExpectationId::new(MEASURED),
@@ -385,6 +376,17 @@ impl Family {
             Self::Blind => AutomationRule::HoldsWhenBlind { fault: fault(), actions: None },
             other => panic!("{other:?} asks nothing of an automation"),
         }
+    }
+}
+
+/// 11 bad requests of 20 a window are 0.055 s of the 2592 s that 99.9 % leave.
+fn budget() -> Assertion {
+    Assertion::ErrorBudget {
+        of: Some(RequestKind::new(KINDS[0])),
+        objective: Ratio::from_billionths(999_000_000),
+        period: Duration::from_secs(30 * 86_400),
+        takes_at_most: Ratio::from_billionths(22_000),
+        during: WindowRange::phases("fault", Phase::Fault, Phase::Fault),
     }
 }
 
