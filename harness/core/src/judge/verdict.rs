@@ -46,13 +46,14 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
         .map(|(trial, fault)| Leftover { trial: *trial, fault: fault.clone() })
         .collect();
     let outcome = merged(&judgements, &end);
+    let validity = validity(plan, evidence);
     Verdict {
         format: FORMAT.to_owned(),
         plan_sha256: plan.sha256(),
         mode: plan.trials.mode,
         outcome,
         exit_code: exit_code(outcome, &end, &leftovers),
-        because: because(outcome, &end, &leftovers, &judgements),
+        because: because(outcome, &end, &leftovers, &judgements, &validity),
         end,
         judgements,
         trials: evidence
@@ -64,7 +65,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
                 invalid: Case { plan, trial, all: &evidence.trials }.invalid().collect(),
             })
             .collect(),
-        validity: validity(plan, evidence),
+        validity,
         leftovers,
     }
 }
@@ -281,6 +282,7 @@ fn because(
     end: &EndOfRun,
     leftovers: &[Leftover],
     judgements: &[Judgement],
+    validity: &Validity,
 ) -> String {
     if let Some(Leftover { trial, fault }) = leftovers.first() {
         let more = match leftovers.len() {
@@ -313,7 +315,8 @@ fn because(
         (_, []) => "the plan expects nothing, so nothing was judged".to_owned(),
         (Outcome::Fail, _) => first(Outcome::Fail, "failed"),
         (Outcome::Inconclusive, _) => {
-            format!("nothing failed, but {}", first(Outcome::Inconclusive, "is not settled"))
+            let unsettled = first(Outcome::Inconclusive, "is not settled");
+            format!("nothing failed, but {unsettled}{}", spoilt(validity))
         }
         (Outcome::Pass, [only]) => format!("{} passed: {}", only.id, only.because),
         (Outcome::Pass, all) => {
@@ -326,6 +329,15 @@ fn because(
             format!("all {count} expectations passed; the one with the least to spare: {weakest}")
         }
     }
+}
+
+/// What kept trials from telling, where something did: the reason that most of them share.
+fn spoilt(validity: &Validity) -> String {
+    let most = validity.reasons.iter().max_by_key(|(_, count)| **count);
+    most.map_or_else(String::new, |(reason, count)| {
+        let all = validity.valid + validity.invalid;
+        format!("; {count} of {all} trials cannot tell, because of this: {}", reason.label())
+    })
 }
 
 fn validity(plan: &Plan, evidence: &Evidence) -> Validity {
