@@ -29,11 +29,10 @@ def per_core(ran):
     return ran.requests / ran.cpu_seconds
 
 
-def settled(times, skip_seconds=1.0):
-    """Arrivals without the start, from zero."""
-    begin = times[0] + skip_seconds
-    kept = [time for time in times if time >= begin]
-    return [time - kept[0] for time in kept]
+def settled(times, skipped):
+    """Arrivals without the first ones, from zero. By number and not by time, so that two runs of
+    one schedule keep the same arrivals."""
+    return [time - times[skipped] for time in times[skipped:]]
 
 
 def evenness(times, asked):
@@ -64,12 +63,12 @@ def exponential_distance(times, rate):
     return distance, KOLMOGOROV_1_PERCENT / math.sqrt(count), variation
 
 
-def same_schedule(one, other):
-    """The 99th percentile of the difference of two lists of arrivals, in us."""
-    if len(one) != len(other):
+def same_schedule(whole, part):
+    """The 99th percentile of the difference of arrivals from those of a shorter run, in us."""
+    if len(whole) < len(part):
         return math.inf
-    offset = statistics.median(a - b for a, b in zip(one, other))
-    return quantile(sorted(abs(a - b - offset) * 1e6 for a, b in zip(one, other)), 0.99)
+    offset = statistics.median(a - b for a, b in zip(whole, part))
+    return quantile(sorted(abs(a - b - offset) * 1e6 for a, b in zip(whole, part)), 0.99)
 
 
 def stall_expected(stall, length):

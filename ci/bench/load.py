@@ -127,11 +127,13 @@ class Bench(Rounds):
 
     # The schedule as it arrives at the target: S1, S2, S3.
 
-    def arrivals(self, command):
+    def arrivals(self, command, rate):
+        """Without those of the first second at this rate."""
         with Wire() as wire:
             ran = self.run(command, self.timing)
-            time.sleep(0.3)
-        return figures.settled(wire.times()), ran.foreign
+            # The kernel hands a capture over once a second at the latest.
+            time.sleep(1.5)
+        return figures.settled(wire.times(), rate), ran.foreign
 
     def even(self):
         if not shutil.which("tcpdump"):
@@ -142,11 +144,11 @@ class Bench(Rounds):
         for goal, rate, limits in (("S1", 2000, (None, 250)), ("S2", 10000, (60, 300))):
             def one_round(rate=rate):
                 command = gameday("--rate", f"{rate}/s", "--for", f"{seconds}s")
-                times, foreign = self.arrivals(command)
+                times, foreign = self.arrivals(command, rate)
                 found = figures.evenness(times, rate)
                 if rate == 2000 and "oha" in self.peers:
                     oha = f"oha -z {seconds}s -q {rate} -c {CONNECTIONS} --no-tui {URL}"
-                    times, other = self.arrivals(shlex.split(oha))
+                    times, other = self.arrivals(shlex.split(oha), rate)
                     found["oha"] = figures.evenness(times, rate)["lag_us_p99"]
                     foreign = max(foreign, other)
                 return found, foreign
@@ -173,23 +175,28 @@ class Bench(Rounds):
                     self.table.goal(goal, what, bound, ratios, lambda x: x <= 0.1)
 
     def poisson(self):
-        """20,000 gaps at a rate at which gaps are long against the client's lateness."""
+        """20,000 gaps. A late wake-up of this machine moves an arrival by some 20 to 100 us whatever
+        the rate, so the rate is low: the question is the distribution, not the lateness."""
         if not shutil.which("tcpdump"):
             self.table.open("S3", "Poisson arrivals", "", "tcpdump is not installed here")
             return
-        rate, seconds = 500, 42
-        command = gameday("--rate", f"{rate}/s", "--for", f"{seconds}s", "--arrivals", "poisson",
-                          "--seed", "7")
-        times, _ = self.arrivals(command)
+        rate, seconds, again_seconds = 200, 102, 20
+
+        def command(seconds):
+            return gameday("--rate", f"{rate}/s", "--for", f"{seconds}s", "--arrivals", "poisson",
+                           "--seed", "7", "--timer", "exact")
+
+        times, _ = self.arrivals(command(seconds), rate)
         distance, bound, variation = figures.exponential_distance(times, rate)
         count = len(times) - 1
-        self.table.goal("S3", f"CV of {count:,} Poisson gaps, by the wire", "0.97..1.03",
+        at = f"at {rate}/s, exact timer, by the wire"
+        self.table.goal("S3", f"CV of {count:,} Poisson gaps {at}", "0.97..1.03",
                         [variation], lambda x: 0.97 <= x <= 1.03)
         self.table.goal("S3", "KS distance from the exponential", f"< {bound:.4f} (1 %)",
                         [distance], lambda x: x < bound)
-        again, _ = self.arrivals(command)
-        self.table.goal("S3", "same seed again: p99 of the difference, us", "<= 500",
-                        [figures.same_schedule(times, again)], lambda x: x <= 500)
+        again, _ = self.arrivals(command(again_seconds), rate)
+        self.table.goal("S3", f"same seed again for {again_seconds} s: p99 of the difference, us",
+                        "<= 500", [figures.same_schedule(times, again)], lambda x: x <= 500)
 
     # What the target does, and what that costs: C1, H1, H2.
 
