@@ -50,9 +50,13 @@ pub(crate) fn class(error: &io::Error) -> RequestOutcome {
 
 /// A handshake that TLS itself refused is `tls`; one that the network cut off is not.
 pub(crate) fn tls_class(error: &io::Error) -> RequestOutcome {
-    let refused =
-        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
-    if refused { RequestOutcome::Tls } else { class(error) }
+    let Some(inner) = error.get_ref() else { return class(error) };
+    // A connector may put an error of the handshake into another one.
+    match inner.downcast_ref::<io::Error>() {
+        Some(inner) => tls_class(inner),
+        None if inner.is::<rustls::Error>() => RequestOutcome::Tls,
+        None => class(error),
+    }
 }
 
 impl AsyncRead for Transport {

@@ -22,8 +22,13 @@ use crate::support::{
 
 const WALKER: &str = env!("CARGO_BIN_EXE_load-journeys");
 
+/// The command of the process that walks.
+pub(crate) fn walking_command() -> Vec<String> {
+    vec![WALKER.to_owned()]
+}
+
 fn driver(clock: Arc<dyn Clock>) -> JourneyDriver {
-    JourneyDriver::new(clock, vec![WALKER.to_owned()])
+    JourneyDriver::new(clock, walking_command())
 }
 
 fn ms(millis: u64) -> Think {
@@ -53,6 +58,11 @@ fn walking(users: u32, journeys: Vec<(&str, u32, Vec<Step>)>) -> LoadPlan {
     let journeys = journeys.collect();
     let shape = Shape::Journeys(JourneysPlan { users, ramp_up: Duration::ZERO, journeys });
     LoadPlan { shape, mix, timeout: Duration::from_secs(2), ..plan(1) }
+}
+
+/// Users who look at one page again and again.
+pub(crate) fn look_around(users: u32) -> LoadPlan {
+    walking(users, vec![("look", 1, vec![step(request("GET", "/", 1), ms(50))])])
 }
 
 async fn walk(plan: &LoadPlan, target: &TestTarget, millis: u64) -> Outcome {
@@ -90,7 +100,7 @@ fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_pause_send_and_are_counted_like_any_load() {
     let target = target(Connection::answer_all).await;
-    let plan = walking(10, vec![("look", 1, vec![step(request("GET", "/", 1), ms(50))])]);
+    let plan = look_around(10);
     let outcome = walk(&plan, &target, 1_000).await;
     let total = outcome.total();
     // Ten users with a pause of 50 ms and short answers: some 190; never more than 200.

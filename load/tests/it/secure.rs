@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use load::HttpDriver;
+use load::{HttpDriver, JourneyDriver};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -18,12 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::journeys::{look_around, walking_command};
 use crate::support::{Connection, Outcome, TestStop, drive_with, plan, target};
 
 /// A server of our own with a certificate of our own.
 struct SecureTarget {
     url: String,
     certificate: Vec<u8>,
+    pem: String,
     connections: Arc<AtomicU64>,
     _server: tokio::task::JoinSet<()>,
 }
@@ -65,7 +67,7 @@ async fn secure_target(from_year: i32, to_year: i32) -> SecureTarget {
             });
         }
     });
-    SecureTarget { url, certificate: der, connections, _server: server }
+    SecureTarget { url, certificate: der, pem: certificate.pem(), connections, _server: server }
 }
 
 /// Speaks HTTP/1.1 or HTTP/2, as the client does.
@@ -114,6 +116,39 @@ async fn an_unknown_certificate_is_a_failure_of_tls() {
     let target = secure_target(2020, 2060).await;
     let outcome = driven(&target, false, false).await;
     assert_eq!(outcome.total().outcomes, BTreeMap::from([(RequestOutcome::Tls, 100)]));
+}
+
+/// Walks with the authorities of the machine replaced by the target's own certificate, as
+/// `SSL_CERT_FILE` does it for every program of a machine.
+async fn walked(target: &SecureTarget, trusted: bool) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = walking_command();
+    if trusted {
+        let file = folder.path().join("roots.pem");
+        std::fs::write(&file, &target.pem).unwrap();
+        let roots = format!("SSL_CERT_FILE={}", file.display());
+        command.splice(0..0, ["env".to_owned(), roots]);
+    }
+    let driver = |clock| JourneyDriver::new(clock, command);
+    drive_with(driver, &look_around(4), &target.url, 600, &TestStop::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journeys_speak_tls_to_a_trusted_target() {
+    let target = secure_target(2020, 2060).await;
+    let total = walked(&target, true).await.total();
+    assert!(total.planned >= 4, "{}", total.planned);
+    assert_eq!(total.outcomes, BTreeMap::from([(RequestOutcome::Status(200), total.planned)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journeys_count_a_bad_certificate_as_a_failure_of_tls() {
+    for (from_year, to_year, trusted) in [(2000, 2001, true), (2020, 2060, false)] {
+        let target = secure_target(from_year, to_year).await;
+        let total = walked(&target, trusted).await.total();
+        assert!(total.planned >= 4, "{}", total.planned);
+        assert_eq!(total.outcomes, BTreeMap::from([(RequestOutcome::Tls, total.planned)]));
+    }
 }
 
 #[tokio::test]
