@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -185,6 +186,22 @@ def run(target, command, priority, during=None):
         rss_mib=memory.peak_mib,
         foreign=max((all_ - ours) / seconds for all_, ours in zip(busy, own)),
     )
+
+
+def bare_sleep(rate, seconds, priority):
+    """Lateness in seconds of a process that does nothing but sleep until each instant of an even
+    schedule, on the client's core and with its priority."""
+    script = (
+        "import time\n"
+        f"begin = time.monotonic() + 0.1\n"
+        f"for place in range({rate * seconds}):\n"
+        f"    due = begin + place / {rate}\n"
+        "    while (left := due - time.monotonic()) > 0: time.sleep(left)\n"
+        "    print(time.monotonic() - due)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
+                          check=True, preexec_fn=pin(CLIENT_CPU, priority))
+    return [float(line) for line in done.stdout.split()]
 
 
 class Wire:
