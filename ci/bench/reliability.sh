@@ -12,11 +12,11 @@ rounds=${1:-3} output=${2:-docs/reliability.md}
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 export GAMEDAY_FIGURES="$work/figures" GAMEDAY_SKIPS="$work/skips"
 : >"$work/figures"; : >"$work/skips"
-cargo test -p harness-cli --test it --no-run
+cargo test --workspace --test it --no-run
 round=1
 while [ "$round" -le "$rounds" ]; do
     echo "== round $round of $rounds" >&2
-    cargo test -q -p harness-cli --test it attack:: -- --test-threads 1
+    cargo test -q --workspace --test it attack:: -- --test-threads 1
     round=$((round + 1))
 done
 python3 ci/bench/reliability.py "$rounds" "$work/figures" "$work/skips" >"$work/page"

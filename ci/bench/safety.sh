@@ -8,8 +8,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 rounds=${1:-20} output=${2:-docs/benchmarks-safety.md}
-cargo build --release
-cargo build --release -p agent --bins --example time_to_safe
+# All packages at once: a selection would build their dependencies again with other features.
+cargo build --release --workspace --bins --example time_to_safe
 target=${CARGO_TARGET_DIR:-target}/release
 python3 ci/bench/safety.py "$target/gameday" "$target/examples/time_to_safe" "$rounds" >"$output.new"
 mv "$output.new" "$output"

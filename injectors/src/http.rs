@@ -19,6 +19,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use harness_core::units::Duration;
 
+use crate::unix_socket::reachable;
+
 /// A larger answer is an error.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -110,7 +112,9 @@ pub async fn call(
                 send(stream, address, method, path, body).await
             }
             Address::Unix(target) => {
-                let stream = UnixStream::connect(target).await.map_err(|e| failed(address, &e))?;
+                let socket = reachable(target).map_err(|e| failed(address, &e))?;
+                let stream = UnixStream::connect(socket.path()).await;
+                let stream = stream.map_err(|e| failed(address, &e))?;
                 send(stream, address, method, path, body).await
             }
         }

@@ -11,6 +11,7 @@ pub mod http;
 pub mod lab;
 pub mod process;
 pub mod proxy;
+pub mod unix_socket;
 
 pub use capabilities::{capabilities, capabilities_of};
 

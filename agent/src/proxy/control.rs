@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use injectors::proxy::wire::{
     FORMAT, FaultRequest, Faults, Health, ProxyEffect, Refusal, Removed, RenewRequest, Routes,
 };
+use injectors::unix_socket::reachable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
@@ -245,7 +246,7 @@ impl Control {
 /// Needs a runtime.
 pub(super) async fn listen(path: &Path) -> Result<UnixListener, ProxyError> {
     let failed = |source| ProxyError::Socket { path: path.to_owned(), source };
-    if UnixStream::connect(path).await.is_ok() {
+    if UnixStream::connect(reachable(path).map_err(failed)?.path()).await.is_ok() {
         return Err(ProxyError::Running { path: path.to_owned() });
     }
     // Bound under another name, so that it never stands there with other permissions.
@@ -255,7 +256,8 @@ pub(super) async fn listen(path: &Path) -> Result<UnixListener, ProxyError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let listener = UnixListener::bind(&new).map_err(failed)?;
+    let listener = UnixListener::bind(reachable(Path::new(&new)).map_err(failed)?.path());
+    let listener = listener.map_err(failed)?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     std::fs::rename(&new, path).map_err(failed)?;
     Ok(listener)
