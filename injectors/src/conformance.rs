@@ -17,8 +17,6 @@ use harness_core::topology::Topology;
 use harness_core::units::Duration;
 use serde_json::Value;
 
-/// One step of a fault.
-const STEP: Duration = Duration::from_secs(10);
 /// One look of the witness.
 const LOOK: Duration = Duration::from_secs(2);
 /// Between two looks of a witness that does not agree yet.
@@ -39,6 +37,10 @@ pub trait World: Send + Sync {
     /// Whether an injection that was cut off may take effect later.
     fn late(&self) -> Late {
         Late::Possible
+    }
+    /// How long a step of the injector may take.
+    fn step(&self) -> Duration {
+        Duration::from_secs(10)
     }
     /// How long a witness may take to agree.
     fn patience(&self) -> Duration {
@@ -168,7 +170,7 @@ impl Trial<'_> {
         if radius == BlastRadius::default() {
             return Err(Broken { law: "a fault touches something", found: "nothing".into() });
         }
-        let cx = self.cx(topology, STEP);
+        let cx = self.cx(topology, self.world.step());
         let undo = law("a healthy target can be armed", injector.arm(&cx, &spec).await)?;
         let twice = law("arming changes nothing", injector.arm(&cx, &spec).await)?;
         same("arming twice gives the same record", &twice, &undo)?;
@@ -184,7 +186,7 @@ impl Trial<'_> {
 
     async fn inject(&self, topology: &Topology, record: &mut Record) -> Result<(), Broken> {
         let (injector, _) = self.world.fresh();
-        let cx = self.cx(topology, STEP);
+        let cx = self.cx(topology, self.world.step());
         let amended = injector.inject(&cx, &record.spec, &record.undo).await;
         if let Some(undo) = law("an armed fault can be injected", amended)? {
             record.undo = through_text(&undo);
@@ -196,14 +198,16 @@ impl Trial<'_> {
     async fn revert(&self, record: &Record, name: &'static str) -> Result<Reverted, Broken> {
         let (injector, _) = self.world.fresh();
         let nothing = Topology::default();
-        law(name, injector.revert(&self.cx(&nothing, STEP), &record.undo).await)
+        law(name, injector.revert(&self.cx(&nothing, self.world.step()), &record.undo).await)
     }
 
     async fn is_gone(&self, record: &Record) -> Result<(), Broken> {
         self.sees(record, Wanted::Gone, "the witness sees nothing after").await?;
         let (injector, _) = self.world.fresh();
         let nothing = Topology::default();
-        let effect = injector.verify(&self.cx(&nothing, STEP), &record.spec, &record.undo).await;
+        let effect = injector
+            .verify(&self.cx(&nothing, self.world.step()), &record.spec, &record.undo)
+            .await;
         same("verify is false after", &law("verify answers after", effect)?, &Effect::Absent)
     }
 
@@ -235,7 +239,7 @@ impl Trial<'_> {
         let mut record = self.arm(&topology).await?;
         self.inject(&topology, &mut record).await?;
         let (injector, _) = self.world.fresh();
-        let cx = self.cx(&topology, STEP);
+        let cx = self.cx(&topology, self.world.step());
         let effect = injector.verify(&cx, &record.spec, &record.undo).await;
         same("verify is true between", &law("verify answers", effect)?, &Effect::InPlace)?;
         self.sees(&record, Wanted::InForce, "the witness sees it between").await?;
@@ -268,7 +272,7 @@ impl Trial<'_> {
             Death::AfterArm => {}
             Death::DuringInject => {
                 let (injector, _) = self.world.fresh();
-                let cx = self.cx(&topology, STEP);
+                let cx = self.cx(&topology, self.world.step());
                 // One poll: whatever has left the process by then may still take effect.
                 let inject = injector.inject(&cx, &record.spec, &record.undo);
                 tokio::select! {
@@ -299,7 +303,7 @@ impl Trial<'_> {
     /// An injection that comes after its own revert must not take effect.
     async fn stays_out(&self, topology: &Topology, record: &Record) -> Result<(), Broken> {
         let (injector, _) = self.world.fresh();
-        let cx = self.cx(topology, STEP);
+        let cx = self.cx(topology, self.world.step());
         let late = injector.inject(&cx, &record.spec, &record.undo).await;
         let must_refuse = injector.reversibility() == Reversibility::Reversible
             && self.world.late() == Late::Possible;

@@ -137,6 +137,11 @@ impl World for PodWorld {
     fn late(&self) -> Late {
         Late::Never
     }
+
+    /// The supervisor of this world heals nothing by itself, and a revert waits for that.
+    fn step(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 }
 
 /// Three instances; some of them are attacked, again and again.

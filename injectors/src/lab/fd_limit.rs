@@ -12,14 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::process_fault::{ProcessSpec, Standing, is_healthy};
 use super::targets::{Targets, Which};
-use crate::descriptors::{SoftLimit, limit_with_room, set_soft_limit, soft_limit};
+use crate::descriptors::{SoftLimit, limit_with_room, room, set_soft_limit, soft_limit};
 use crate::proxy::{Says, Seen};
 
 /// More room is no shortage.
 const ROOM_MAX: u32 = 64;
-/// A look opens so many connections more than there is room for: some of those that were open
-/// when the fault was armed may have ended since.
-const BEYOND: usize = 24;
+/// A look opens so many connections more than there is room for: some may end in between.
+const BEYOND: u64 = 24;
+/// A look never opens more than so many.
+const CONNECTIONS_MAX: u64 = 512;
 
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,8 +124,14 @@ impl ProcessSpec for LimitSpec {
         })
     }
 
-    fn connections(change: &Lowered) -> usize {
-        BEYOND + usize::try_from(change.room).unwrap_or(BEYOND)
+    /// What was open when the limit was set may have ended since, and left its room to others.
+    fn connections(process: &ProcessIdentity, change: &Lowered) -> Result<usize, String> {
+        let left = match Self::standing(process, change)? {
+            Standing::Changed => room(process)?,
+            Standing::Before | Standing::Gone | Standing::Other(_) => None,
+        };
+        let connections = left.unwrap_or(u64::from(change.room)) + BEYOND;
+        Ok(usize::try_from(connections.min(CONNECTIONS_MAX)).expect("it is at most 512"))
     }
 
     fn says(standing: &Standing, seen: &[Seen]) -> Says {

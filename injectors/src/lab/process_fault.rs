@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::targets::{Target, Targets};
 use crate::process::{Presence, presence};
-use crate::proxy::{Question, SILENCE, Says, Seen, look, read, sum_up};
+use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
 
 /// How often a process is looked at until a change has taken effect.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -72,7 +72,7 @@ pub(crate) trait ProcessSpec:
     /// Reads how the process stands.
     fn standing(process: &ProcessIdentity, change: &Self::Change) -> Result<Standing, String>;
     /// How many connections a look opens at once.
-    fn connections(change: &Self::Change) -> usize;
+    fn connections(process: &ProcessIdentity, change: &Self::Change) -> Result<usize, String>;
     /// What the kernel's word and those connections say together.
     fn says(standing: &Standing, seen: &[Seen]) -> Says;
 }
@@ -279,9 +279,9 @@ impl<S: ProcessSpec> ProcessWitness<S> {
         let undo: ProcessDebt<S::Change> = read("undo record", debt.undo)?;
         let Listening { addresses } = read("baseline", debt.baseline)?;
         let each = undo.processes.iter().zip(&addresses).map(async |(held, address)| {
-            let asks = (0..S::connections(&held.change))
-                .map(|_| look(address, question(cx.deadline), cx.clock));
-            let seen = join_all(asks).await;
+            let connections = S::connections(&held.process, &held.change)
+                .map_err(|why| held.failed("look at", why))?;
+            let seen = look_on(connections, address, question(cx.deadline), cx.clock).await;
             let standing = held.stands::<S>()?;
             let says = match (presence(&held.process), seen.iter().all(is_healthy)) {
                 // Another process took its place.

@@ -73,8 +73,8 @@ impl ProcessSpec for PauseSpec {
         })
     }
 
-    fn connections(_change: &Stop) -> usize {
-        1
+    fn connections(_process: &ProcessIdentity, _change: &Stop) -> Result<usize, String> {
+        Ok(1)
     }
 
     fn says(standing: &Standing, seen: &[Seen]) -> Says {

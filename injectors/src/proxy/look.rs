@@ -4,6 +4,7 @@
 
 use std::io;
 
+use futures_util::future::join_all;
 use harness_core::time::Clock;
 use harness_core::units::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -92,15 +93,43 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Opens a connection, asks, and says what was seen. Takes at most a silence for the opening and
 /// one per request.
 pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> Seen {
-    let limit = question.silence.as_std();
-    let mut stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
-        Err(_) => return Seen::Odd(format!("no connection within {}", question.silence)),
-        Ok(Err(error)) => return broken(&error),
-        Ok(Ok(stream)) => stream,
-    };
-    if let Err(error) = stream.set_nodelay(true) {
-        return broken(&error);
+    match open(address, question.silence).await {
+        Ok(mut stream) => ask(&mut stream, address, question, clock).await,
+        Err(seen) => seen,
     }
+}
+
+/// The same on so many connections side by side; each stays open until all have ended, so that
+/// none profits from another's end.
+pub(crate) async fn look_on(
+    connections: usize,
+    address: &str,
+    question: Question<'_>,
+    clock: &dyn Clock,
+) -> Vec<Seen> {
+    let each = (0..connections).map(async |_| match open(address, question.silence).await {
+        Ok(mut stream) => (ask(&mut stream, address, question, clock).await, Some(stream)),
+        Err(seen) => (seen, None),
+    });
+    join_all(each).await.into_iter().map(|(seen, _open)| seen).collect()
+}
+
+async fn open(address: &str, silence: Duration) -> Result<TcpStream, Seen> {
+    let stream = tokio::time::timeout(silence.as_std(), TcpStream::connect(address))
+        .await
+        .map_err(|_| Seen::Odd(format!("no connection within {silence}")))?
+        .map_err(|error| broken(&error))?;
+    stream.set_nodelay(true).map_err(|error| broken(&error))?;
+    Ok(stream)
+}
+
+async fn ask(
+    stream: &mut TcpStream,
+    address: &str,
+    question: Question<'_>,
+    clock: &dyn Clock,
+) -> Seen {
+    let limit = question.silence.as_std();
     let request = text_of(address, question);
     let (mut status, mut took) = (0, Vec::new());
     for _ in 0..question.requests {
@@ -108,7 +137,7 @@ pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> S
         if let Err(error) = stream.write_all(request.as_bytes()).await {
             return broken(&error);
         }
-        match tokio::time::timeout(limit, read_answer(&mut stream, clock)).await {
+        match tokio::time::timeout(limit, read_answer(stream, clock)).await {
             Err(_) => return Seen::Silent,
             Ok(Err(seen)) => return seen,
             Ok(Ok(answer)) => {

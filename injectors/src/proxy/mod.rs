@@ -37,6 +37,7 @@ pub use half_open::HalfOpenSpec;
 pub use http_error::{HttpErrorSpec, HttpPath, Method};
 pub use http_latency::HttpLatencySpec;
 pub use latency::LatencySpec;
+pub(crate) use look::look_on;
 pub use look::{Question, Seen, Telling, look};
 pub use stall::StallSpec;
 pub use truncate::TruncateSpec;
