@@ -37,7 +37,7 @@ row() { # SCENARIO healthy|DEFECT|trials:N EXPECTED
 {
     echo "# The catalogue, inferred"
     echo
-    echo "Every scenario on the healthy lab and on a lab with the matching defect, with confidence: healthy with all its trials, defects with five fault trials. A row of `ci/catalogue.txt` that is not here has not been run so yet. Written by \`cargo ci full\`, or for single scenarios by \`sh ci/catalogue.sh SCENARIO\`; release build, $(nproc) cores, Linux $(uname -r)."
+    echo "Every scenario on the healthy lab and on a lab with the matching defect, with confidence: healthy with all its trials, defects with five fault trials. A row of \`ci/catalogue.txt\` that is not here has not been run so yet. Written by \`cargo ci full\`, or for single scenarios by \`sh ci/catalogue.sh SCENARIO\`; release build, $(nproc) cores, Linux $(uname -r)."
     echo
     echo "| scenario | lab | expected exit | exit | time | on | verdict |"
     echo "|---|---|---|---|---|---|---|"

@@ -29,10 +29,17 @@ const ALL: &[Entry] = entries!(
     "journey-browse-and-buy",
     "pager-down",
     "payments-brown-out",
+    "payments-cut-answers",
     "payments-errors",
+    "payments-flapping",
+    "payments-garbled",
+    "payments-lossy-line",
+    "payments-mute",
     "payments-outage",
     "payments-outage-guarded",
     "payments-slow",
+    "payments-slow-charges",
+    "payments-thin-line",
     "price-spike",
 );
 

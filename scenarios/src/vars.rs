@@ -136,13 +136,18 @@ fn override_from(
             continue;
         }
         let known = params.iter().map(|param| param.name.value.as_str());
+        let hint = if params.is_empty() {
+            "this scenario declares no parameters; `spec.params` does".to_owned()
+        } else {
+            did_you_mean(name, known)
+        };
         findings.push(
             Finding::error(
                 codes::UNKNOWN_PARAMETER,
                 Span { start: place.start, end: place.end.min(place.start + 60) },
                 format!("`--set {name}={value}` names no parameter of this scenario"),
             )
-            .hint(did_you_mean(name, known)),
+            .hint(hint),
         );
     }
 }

@@ -204,6 +204,16 @@ fn set_names_a_parameter_and_fits_its_type() {
 }
 
 #[test]
+fn set_says_when_no_parameter_is_declared() {
+    let text = scenarios::catalogue::find("payments-outage").unwrap().text;
+    let (diagnostics, drawn) =
+        diagnose("payments-outage", text, &[("rps".to_owned(), "5".to_owned())]);
+    assert_eq!(diagnostics.len(), 1, "{drawn}");
+    assert!(drawn.contains("`--set rps=5` names no parameter of this scenario"), "{drawn}");
+    assert!(drawn.contains("hint: this scenario declares no parameters"), "{drawn}");
+}
+
+#[test]
 fn a_text_beyond_the_limit_is_refused() {
     let text = "#".repeat(scenarios::TEXT_BYTES_MAX + 1);
     let (diagnostics, _) = diagnose("large", &text, &[]);

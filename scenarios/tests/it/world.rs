@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use harness_core::diag::Diagnostic;
 use harness_core::fault::{
-    BlastRadius, Capability, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Registry,
-    Requirement, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Capability, Cx, Debt, DynInjector, Effect, FaultEntry, FaultError, Injector,
+    Registry, Requirement, Reversibility, Reverted, Sighting, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::plan::{Plan, TrialMode};
@@ -227,6 +227,34 @@ harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_i
 ));
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
+/// Faults on an edge whose specification is plain: its fields and nothing to check.
+macro_rules! on_an_edge {
+    ($($fault:ident, $spec:ident, $kind:literal { $($field:ident: $type:ty),* };)+) => {
+        $(
+            #[derive(Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            pub(crate) struct $spec {
+                edge: EdgeName,
+                $($field: $type,)*
+            }
+
+            harmless!($fault, $spec, $kind, Reversible, "proxy", |s, t| on_edge(&s.edge, t));
+        )+
+    };
+}
+
+on_an_edge! {
+    HttpLatencyFault, HttpLatency, "http-latency" {
+        method: String, path: String, delay: Duration, share: Ratio
+    };
+    BandwidthFault, Bandwidth, "bandwidth" { kib_per_second: u64 };
+    StallFault, Stall, "stall" { share: Ratio, pause: Duration };
+    HalfOpenFault, HalfOpen, "half-open" {};
+    TruncateFault, Truncate, "truncate" { after_bytes: u64 };
+    CorruptFault, Corrupt, "corrupt" { every_bytes: u64 };
+    FlappingFault, Flapping, "flapping" { mode: Mode, down: Duration, up: Duration };
+}
+
 struct Blind;
 
 impl Witness for Blind {
@@ -266,6 +294,18 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
+    let edges: [Arc<dyn DynInjector>; 7] = [
+        Arc::new(HttpLatencyFault),
+        Arc::new(BandwidthFault),
+        Arc::new(StallFault),
+        Arc::new(HalfOpenFault),
+        Arc::new(TruncateFault),
+        Arc::new(CorruptFault),
+        Arc::new(FlappingFault),
+    ];
+    for injector in edges {
+        registry.register("lab", entry(injector, proxy));
+    }
     registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
     registry
 }
