@@ -17,6 +17,7 @@ mod interrupted;
 mod killed;
 mod load;
 mod policy;
+mod repeated;
 mod stalled;
 mod support;
 mod target;

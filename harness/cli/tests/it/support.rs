@@ -203,7 +203,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
 }
 
 /// A run that the machine disturbed is measured again, at most so often in all.
-const MEASURED_MAX: u32 = 4;
+pub(crate) const MEASURED_MAX: u32 = 4;
 /// How a verdict says that the machine, and not the system under test, spoilt a trial.
 const DISTURBED: [&str; 4] = ["stood still", "sent late", "baselineNotSteady", "loadLate"];
 
@@ -215,10 +215,7 @@ pub(crate) fn run_undisturbed(arguments: &[&str]) -> (Place, Said) {
     for _ in 1..MEASURED_MAX {
         let place = Place::new();
         let said = place.gameday(arguments);
-        let verdict = place.only_run().map(|run| run.join("verdict.json"));
-        let verdict = verdict.and_then(|path| std::fs::read_to_string(path).ok());
-        let verdict = verdict.unwrap_or_default();
-        let disturbed = DISTURBED.iter().any(|words| verdict.contains(words));
+        let disturbed = place.only_run().is_some_and(|run| is_disturbed(&run));
         if said.code != 2 || !disturbed {
             return (place, said);
         }
@@ -226,6 +223,12 @@ pub(crate) fn run_undisturbed(arguments: &[&str]) -> (Place, Said) {
     let place = Place::new();
     let said = place.gameday(arguments);
     (place, said)
+}
+
+/// Whether a run's verdict says that the machine spoilt a trial.
+pub(crate) fn is_disturbed(run: &Path) -> bool {
+    let verdict = std::fs::read_to_string(run.join("verdict.json")).unwrap_or_default();
+    DISTURBED.iter().any(|words| verdict.contains(words))
 }
 
 /// A scenario for tests: one short trial of a blackhole, no placebo.

@@ -17,9 +17,7 @@ use super::case::Found;
 use super::regression::{self, Compared};
 use super::resemblance::Resemblance;
 use crate::history::History;
-use crate::plan::{
-    Assertion, AutomationRule, Claim, Expectation, Holds, Plan, StopRule, TrialMode,
-};
+use crate::plan::{Claim, Expectation, Holds, Plan, StopRule, TrialMode};
 use crate::units::Ratio;
 use crate::verdict::{Outcome, TrialState};
 
@@ -137,26 +135,13 @@ fn one(plan: &Plan, history: &History, expectation: &Expectation, look: &[&Found
 
 /// Whether something happened that must never happen.
 fn is_violated(expectation: &Expectation, concluded: &Concluded) -> bool {
-    let Some(share) = expectation.claim.in_at_least().filter(|_| never_happens(expectation)) else {
+    let Some(share) = expectation.claim.in_at_least() else { return false };
+    if !expectation.assertion.is_never() {
         return false;
-    };
+    }
     let violated = Share { part: concluded.bad, whole: concluded.bad + concluded.tally.cases() };
     let rate_max = 1.0 - share_of(share, expectation.claim).share;
     never(violated, rate_max, alpha(expectation.claim)).conclusion == Conclusion::Fail
-}
-
-/// Whether one violation is enough to fail.
-fn never_happens(expectation: &Expectation) -> bool {
-    let Assertion::Automation { rule, .. } = &expectation.assertion else { return false };
-    match rule {
-        AutomationRule::Never { .. } | AutomationRule::ObeysKillSwitch { .. } => true,
-        AutomationRule::Acts { .. }
-        | AutomationRule::StaysQuiet { .. }
-        | AutomationRule::ExactlyOnce { .. }
-        | AutomationRule::Releases { .. }
-        | AutomationRule::Only { .. }
-        | AutomationRule::HoldsWhenBlind { .. } => false,
-    }
 }
 
 /// The accepted chance of a wrong end, one-sided.

@@ -4,7 +4,7 @@
 //! The meter gives sums that only grow. Where it was silent, stale or began anew nothing is filled
 //! in: a bound that was seen to be broken is broken, but none is kept where one did not look.
 
-use stats::cost::{CaseCost, SpendSample, SpendWatch, cost_ratio, spend_capped};
+use stats::cost::{CaseCost, SpendCapped, SpendSample, SpendWatch, cost_ratio, spend_capped};
 
 use super::case::{Case, Found, SEND_LAG_MAX, Value};
 use super::samples::sum;
@@ -63,6 +63,14 @@ struct Meter<'a> {
     gap: Duration,
 }
 
+/// What was spent from one reading to another, per second.
+#[derive(Debug, Clone, Copy)]
+struct Rated {
+    from: RunTime,
+    to: RunTime,
+    rate: f64,
+}
+
 /// Money that was spent in a stretch of time.
 #[derive(Debug)]
 struct Spent {
@@ -118,13 +126,13 @@ impl<'a> Meter<'a> {
     }
 
     /// The rates at each sum that has one far enough before it.
-    fn rates(&self) -> Vec<SpendSample> {
-        let rates = |run: Vec<(RunTime, f64)>| -> Vec<SpendSample> {
+    fn rates(&self) -> Vec<Rated> {
+        let rates = |run: Vec<(RunTime, f64)>| -> Vec<Rated> {
             let rate = |(at, sum): &(RunTime, f64)| {
                 let far = |(before, _): &&(RunTime, f64)| at.since(*before) >= RATE_OVER;
-                let earlier = run.iter().take_while(far).last()?;
-                let took = at.since(earlier.0).secs_f64();
-                Some(SpendSample { at: run_time(*at), rate: (sum - earlier.1) / took })
+                let (from, earlier) = *run.iter().take_while(far).last()?;
+                let took = at.since(from).secs_f64();
+                Some(Rated { from, to: *at, rate: (sum - earlier) / took })
             };
             run.iter().filter_map(rate).collect()
         };
@@ -177,22 +185,13 @@ fn sum_at(run: &[(RunTime, f64)], at: RunTime) -> f64 {
 
 fn rate(meter: &Meter<'_>, at_most: SpendRate, grace: Duration, range: [RunTime; 2]) -> Found {
     let [from, to] = range;
-    let samples: Vec<SpendSample> = meter
-        .rates()
-        .into_iter()
-        // A rate is that of the time before it.
-        .filter(|sample| (run_time(from + RATE_OVER)..=run_time(to)).contains(&sample.at))
-        .collect();
-    let watch = SpendWatch {
-        cap: at_most.per_second(),
-        runaway_start: run_time(from),
-        grace: (grace + RATE_OVER).as_std(),
-    };
-    let after_grace = watch.runaway_start + watch.grace;
-    let judged = samples.iter().filter(|sample| sample.at >= after_grace);
-    let highest = judged.map(|sample| sample.rate).fold(0.0, f64::max);
+    let bound = [from, from + grace];
+    let judged = meter.rates().into_iter().filter(|one| bound[1] <= one.from && one.to <= to);
+    let judged: Vec<Rated> = judged.collect();
+    let highest = judged.iter().map(|one| one.rate).fold(0.0, f64::max);
     let because = format!("at most {}", words::money_rate(highest, meter.currency));
-    match (spend_capped(&samples, &watch).capped, meter.blind([from + grace, to])) {
+    let kept = watch(&judged, at_most, bound).capped;
+    match (kept, meter.blind([from + grace, to])) {
         (Some(false), _) => Found::new(TrialState::Bad, Value::At(highest), because),
         (_, Some(doubt)) => Found::ambiguous(doubt),
         (Some(true), None) => Found::new(TrialState::Ok, Value::At(highest), because),
@@ -216,14 +215,12 @@ fn capped(
     let Some(until) = until.filter(|until| until.since(effective) >= within) else {
         return Found::ambiguous(format!("{fault} ended before {within} had passed"));
     };
-    let samples: Vec<SpendSample> =
-        meter.rates().into_iter().filter(|sample| sample.at <= run_time(until)).collect();
-    let watch = SpendWatch {
-        cap: at_most.per_second(),
-        runaway_start: run_time(effective),
-        grace: within.as_std(),
-    };
-    let seen = spend_capped(&samples, &watch);
+    let bound = [effective, effective + within];
+    let rates: Vec<Rated> = meter.rates().into_iter().filter(|one| one.to <= until).collect();
+    let seen = watch(&rates, at_most, bound);
+    // A rate that began before the cap was due may be high because of what was spent until then.
+    let after: Vec<Rated> = rates.into_iter().filter(|one| bound[1] <= one.from).collect();
+    let is_late = watch(&after, at_most, bound).capped == Some(false);
     let doubt = meter.blind([effective, until]);
     let took = seen.time_to_cap.map(|took| took.as_secs_f64());
     let because = match took {
@@ -235,8 +232,9 @@ fn capped(
         None => Value::Beyond(until.since(effective).secs_f64()),
     };
     match (seen.capped, doubt) {
-        (Some(false), _) => Found::new(TrialState::Bad, value, because),
+        (_, _) if is_late => Found::new(TrialState::Bad, value, because),
         (_, Some(doubt)) => Found::ambiguous(doubt),
+        (Some(false), None) => Found::ambiguous(format!("{because}: too near to tell")),
         (Some(true), None) => Found::new(TrialState::Ok, value, because),
         (None, None) => Found::ambiguous("no rate of spend was seen in force"),
     }
@@ -278,6 +276,15 @@ pub(super) fn ratio(found: &[Found], assertion: &Assertion) -> Option<String> {
     });
     let all = words::money(ratio.ratio, currency);
     Some(format!("; over {count} together {all} for each good request{upper}"))
+}
+
+/// What `stats` says of rates with a bound that holds from the second time on.
+fn watch(rates: &[Rated], at_most: SpendRate, [start, binds]: [RunTime; 2]) -> SpendCapped {
+    let sample = |one: &Rated| SpendSample { at: run_time(one.to), rate: one.rate };
+    let samples: Vec<SpendSample> = rates.iter().map(sample).collect();
+    let [runaway_start, binds] = [start, binds].map(run_time);
+    let grace = binds.saturating_sub(runaway_start);
+    spend_capped(&samples, &SpendWatch { cap: at_most.per_second(), runaway_start, grace })
 }
 
 fn run_time(at: RunTime) -> std::time::Duration {

@@ -352,6 +352,20 @@ impl Assertion {
         }
     }
 
+    /// Whether one violation is enough to fail.
+    pub fn is_never(&self) -> bool {
+        let Self::Automation { rule, .. } = self else { return false };
+        match rule {
+            AutomationRule::Never { .. } | AutomationRule::ObeysKillSwitch { .. } => true,
+            AutomationRule::Acts { .. }
+            | AutomationRule::StaysQuiet { .. }
+            | AutomationRule::ExactlyOnce { .. }
+            | AutomationRule::Releases { .. }
+            | AutomationRule::Only { .. }
+            | AutomationRule::HoldsWhenBlind { .. } => false,
+        }
+    }
+
     /// The key in scenarios: `successRate`.
     pub fn key(&self) -> &'static str {
         match self {

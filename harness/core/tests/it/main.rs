@@ -7,6 +7,7 @@ mod calibration;
 mod comparison;
 mod cost;
 mod detection;
+mod every_claim;
 mod evidence;
 mod fixture;
 mod invariant;

@@ -5,9 +5,11 @@ mod power;
 
 use harness_core::exit;
 use harness_core::ids::FaultId;
-use harness_core::plan::{JourneysPlan, LoadPlan, Plan, SourcePlan, StopRule, Think, TrialMode};
+use harness_core::plan::{
+    FaultPlan, JourneysPlan, LoadPlan, Plan, SourcePlan, StopRule, Think, TrialMode, TrialPlan,
+};
 use harness_core::policy;
-use harness_core::units::Duration;
+use harness_core::units::{Duration, Money};
 
 use crate::args::{self, Global};
 use crate::failure::Failure;
@@ -244,10 +246,20 @@ fn trials(plan: &Plan) -> Vec<String> {
     }
     let (short, long) = run_time(plan);
     lines.push(format!("run time about {short}, at most {long}"));
+    lines.extend(plan.faults.iter().filter_map(|fault| spends(plan, fault)));
     if trials.mode == TrialMode::Observed {
         lines.push("observed: compared plainly, without a confidence statement".to_owned());
     }
     lines
+}
+
+/// What a fault that costs money may spend: its own bound in each trial, and in all of them.
+fn spends(plan: &Plan, fault: &FaultPlan) -> Option<String> {
+    let each: Money = fault.spec.get("spendAtMost")?.as_str()?.parse().ok()?;
+    let in_force = |trial: &&TrialPlan| plan.arm(trial).faults.contains(&fault.id);
+    let count = plan.trials.planned.iter().filter(in_force).count() as u64;
+    let all = Money::from_micros(each.micros().saturating_mul(count), each.currency());
+    Some(format!("{} costs at most {each} in each trial, {all} in all", fault.id))
 }
 
 /// Shortest and longest run time: recovery ends at once, or takes all its time.

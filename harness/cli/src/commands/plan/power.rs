@@ -32,7 +32,10 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
         let mut row = vec![
             expectation.id.to_string(),
             power.claimed,
-            expectation.claim.confidence.to_string(),
+            match plan.trials.mode {
+                TrialMode::Inferred => expectation.claim.confidence.to_string(),
+                TrialMode::Observed => "-".to_owned(),
+            },
             trials_of(plan, expectation).to_string(),
             power.clean_needed.map_or_else(|| "-".to_owned(), |needed| needed.to_string()),
         ];
@@ -63,7 +66,7 @@ pub(super) fn lines(plan: &Plan) -> Vec<String> {
 struct Power {
     /// What is claimed, in a word.
     claimed: String,
-    /// Trials without a flaw that prove it; `None` where no number of them does.
+    /// Trials without a flaw that prove it; `None` where no number of them does that is planned.
     clean_needed: Option<u64>,
     /// The chance of a pass by the true shares of [`TRUTHS`]; `None` where it is not one of them
     /// that decides.
@@ -76,12 +79,7 @@ fn power(plan: &Plan, expectation: &Expectation) -> Power {
     let trials = trials_of(plan, expectation);
     let alpha = expectation.claim.confidence.complement().as_f64();
     match expectation.claim.holds {
-        Holds::InAtLeast(share) => Power {
-            claimed: share.to_string(),
-            clean_needed: Some(planning::clean_cases_needed(share.as_f64(), alpha)),
-            passes: passes(plan, trials, claim_of(share, expectation.claim.confidence)).map(Some),
-            note: None,
-        },
+        Holds::InAtLeast(share) => in_share(plan, expectation, share),
         Holds::OnAverage { .. } => {
             let needed = expectation
                 .mean_and_cap()
@@ -109,21 +107,43 @@ fn power(plan: &Plan, expectation: &Expectation) -> Power {
     }
 }
 
-/// The chance of a pass by the true shares of [`TRUTHS`], of all trials or of a run that may stop
-/// early.
-fn passes(plan: &Plan, trials: u64, claim: Claim) -> [f64; 3] {
-    match (plan.trials.mode, plan.trials.stop) {
-        (TrialMode::Observed, _) | (TrialMode::Inferred, StopRule::Fixed) => {
-            TRUTHS.map(|truth| planning::chances(trials, claim, truth).p_pass)
+/// What can be shown of a share of incidents, by all trials or by a run that may stop early.
+fn in_share(plan: &Plan, expectation: &Expectation, share: Ratio) -> Power {
+    let trials = trials_of(plan, expectation);
+    let claim = claim_of(share, expectation.claim.confidence);
+    let is_never = expectation.assertion.is_never();
+    let clean = |count: u64| move |truth: f64| truth.powf(count as f64);
+    let (clean_needed, passes) = match (plan.trials.mode, plan.trials.stop) {
+        // Compared plainly, it has to hold in every trial.
+        (TrialMode::Observed, _) => (Some(trials), TRUTHS.map(clean(trials))),
+        (TrialMode::Inferred, StopRule::Fixed) => {
+            let needed = planning::clean_cases_needed(claim.share, claim.levels.pass);
+            let chance = |truth| match (is_never, trials >= needed) {
+                (true, true) => clean(trials)(truth),
+                (true, false) => 0.0,
+                (false, _) => planning::chances(trials, claim, truth).p_pass,
+            };
+            (Some(needed), TRUTHS.map(chance))
         }
         (TrialMode::Inferred, StopRule::Sequential) => {
             let claims = u32::try_from(plan.expectations.len()).unwrap_or(u32::MAX);
             let claim = Claim { levels: planning::levels_within(claim.levels, claims), ..claim };
             let most = u32::try_from(trials).unwrap_or(u32::MAX).clamp(1, DESIGN_CASES_MAX);
             let design = Design::new(claim, most, Spending::Pocock);
-            TRUTHS.map(|truth| design.characteristics(truth, Futility::Stop).p_pass)
+            let needed = (1..=most).find(|n| design.pass_failures_max(*n).is_some()).map(u64::from);
+            let chance = |truth| match (is_never, needed) {
+                (true, Some(needed)) => clean(needed)(truth),
+                (true, None) => 0.0,
+                (false, _) => design.characteristics(truth, Futility::Stop).p_pass,
+            };
+            (needed, TRUTHS.map(chance))
         }
-    }
+    };
+    let claimed = match plan.trials.mode {
+        TrialMode::Inferred => share.to_string(),
+        TrialMode::Observed => "all".to_owned(),
+    };
+    Power { claimed, clean_needed, passes: passes.map(Some), note: None }
 }
 
 /// Planned trials that an expectation is judged over.

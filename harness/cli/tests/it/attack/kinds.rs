@@ -78,7 +78,8 @@ fn ledger(runs: &Path) -> String {
     run.and_then(|run| std::fs::read_to_string(run.join("undo.jsonl")).ok()).unwrap_or_default()
 }
 
-/// Keeps the newest undo record of a ledger as a golden file, where that is asked for.
+/// Keeps the newest undo record of a ledger as a golden file, where that is asked for and none is
+/// there.
 fn bless(kind: &str, runs: &Path) {
     let Some(directory) = std::env::var_os("GAMEDAY_BLESS_UNDO") else { return };
     let text = ledger(runs);
@@ -94,6 +95,9 @@ fn bless(kind: &str, runs: &Path) {
     }
     assert!(armed["undo"].is_object(), "{kind} leaves a record: {text}");
     let path = PathBuf::from(directory).join(format!("{kind}.json"));
+    if path.exists() {
+        return;
+    }
     std::fs::write(path, serde_json::to_string_pretty(&armed).unwrap() + "\n").unwrap();
 }
 

@@ -8,13 +8,14 @@ use harness_core::plan::{
 };
 use harness_core::units::{Duration, Quantile, Ratio};
 
+use super::cost;
 use super::plan::{FAULT_ARM, KINDS, PLACEBO_ARM, PROBE, fault, ms};
 use super::truth::{
     at_least, beta_binomial_at_least, beta_shapes, level, logistic, mean_over_normal, normal,
 };
 
 /// Requests of one kind in the fault phase, and how many of them 95 % are.
-const REQUESTS: u32 = 220;
+pub(super) const REQUESTS: u32 = 220;
 pub(super) const GOOD_LEAST: u32 = 209;
 /// How many of them 99 % are.
 const FAST_LEAST: u64 = 218;
@@ -82,6 +83,11 @@ pub(crate) enum Family {
     Telemetry,
     KillSwitch,
     Blind,
+    CostRate,
+    CostRateUnseen,
+    CostCapped,
+    CostPerSuccess,
+    CostTotal,
     /// Its "share" is the mean itself.
     MeanRate,
     /// Its "share" is what is left of the cap on average.
@@ -91,7 +97,7 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::SuccessRate,
         Self::SuccessRateShared,
         Self::Latency,
@@ -112,6 +118,11 @@ impl Family {
         Self::Telemetry,
         Self::KillSwitch,
         Self::Blind,
+        Self::CostRate,
+        Self::CostRateUnseen,
+        Self::CostCapped,
+        Self::CostPerSuccess,
+        Self::CostTotal,
         Self::MeanRate,
         Self::MeanRestore,
         Self::Regression,
@@ -140,6 +151,11 @@ impl Family {
             Self::Telemetry => "telemetry: gaps vary by trial",
             Self::KillSwitch => "automation obeys its kill switch",
             Self::Blind => "automation holds when blind",
+            Self::CostRate => "cost, rate: lognormal bursts, and a peak within the grace",
+            Self::CostRateUnseen => "cost, rate: the meter mostly silent in high bursts",
+            Self::CostCapped => "cost, capped: lognormal time to cap",
+            Self::CostPerSuccess => "cost per success: lognormal spend, beta-binomial requests",
+            Self::CostTotal => "cost, total: Pareto tail 1.2",
             Self::MeanRate => "mean success rate, cap 100 %: beta-binomial, ICC 0.6",
             Self::MeanRestore => "mean time to restore, cap 2 s: lognormal, seen per window",
             Self::Regression => "regression against 10 runs: lognormal levels of runs",
@@ -193,6 +209,7 @@ impl Family {
                 | Self::Mitigate
                 | Self::Degradation
                 | Self::DegradationDrift
+                | Self::CostCapped
                 | Self::MeanRate
                 | Self::MeanRestore
                 | Self::Regression
@@ -223,6 +240,7 @@ impl Family {
                 | Self::Telemetry
                 | Self::KillSwitch
                 | Self::Blind
+                | Self::CostTotal
                 | Self::Regression
         )
     }
@@ -259,6 +277,11 @@ impl Family {
             | Self::Never
             | Self::KillSwitch
             | Self::Blind => normal(level),
+            Self::CostRate
+            | Self::CostRateUnseen
+            | Self::CostCapped
+            | Self::CostPerSuccess
+            | Self::CostTotal => cost::chance(self, level),
             Self::MeanRate => logistic(level),
             Self::MeanRestore => {
                 let cap = MEAN_CAP_MS as f64 / 1e3;
@@ -314,14 +337,7 @@ impl Family {
             Self::Mitigate => {
                 recovery(RecoveryTo::Mitigate, FaultInstant::Effective, ms(MITIGATE_MS))
             }
-            Self::Detection => Assertion::Detection {
-                alert: "Burn".to_owned(),
-                fault: fault(),
-                within,
-                pages_exactly: Some(1),
-                resolves_within: None,
-                through: None,
-            },
+            Self::Detection => detection(),
             Self::Quiet => Assertion::Quiet { alert: "Burn".to_owned() },
             Self::Invariant => Assertion::Invariant { none_lost: true, none_twice: true },
             Self::ErrorBudget => budget(),
@@ -340,6 +356,11 @@ impl Family {
             | Self::Blind => {
                 Assertion::Automation { actor: "breaker".to_owned(), rule: self.rule() }
             }
+            Self::CostRate
+            | Self::CostRateUnseen
+            | Self::CostCapped
+            | Self::CostPerSuccess
+            | Self::CostTotal => cost::assertion(self),
             Self::MeanRate => success(80),
             Self::MeanRestore => {
                 recovery(RecoveryTo::Restore, FaultInstant::Reverted, ms(MEAN_CAP_MS / 5))
@@ -380,6 +401,17 @@ impl Family {
 }
 
 /// 11 bad requests of 20 a window are 0.055 s of the 2592 s that 99.9 % leave.
+fn detection() -> Assertion {
+    Assertion::Detection {
+        alert: "Burn".to_owned(),
+        fault: fault(),
+        within: ms(WITHIN_MS),
+        pages_exactly: Some(1),
+        resolves_within: None,
+        through: None,
+    }
+}
+
 fn budget() -> Assertion {
     Assertion::ErrorBudget {
         of: Some(RequestKind::new(KINDS[0])),

@@ -3,13 +3,13 @@
 use harness_core::evidence::Evidence;
 use harness_core::exit::EndOfRun;
 use harness_core::history::History;
-use harness_core::plan::{Phase, Plan, StopRule};
+use harness_core::plan::{Plan, StopRule};
 use harness_core::time::WallTime;
 use harness_core::units::Duration;
 
 use super::family::Family;
 use super::paint::{Draws, busy};
-use super::plan::{Expected, Size, ms, plan};
+use super::plan::{Expected, Size, plan};
 use super::trial::Trial;
 
 /// Success rate, latency, restore, budget and degradation: all that read samples.
@@ -43,17 +43,7 @@ pub(crate) fn long_run(trials: u32, windows: u32) -> (Plan, Evidence) {
         let mut trial = Trial::new(2 * number, false, Duration::ZERO);
         let length = u64::from(windows) * 100;
         let fault_end = (length / 10 * 4).max(1600);
-        for (phase, from, to) in
-            [(Phase::Fault, 500, fault_end), (Phase::Recovery, fault_end, length)]
-        {
-            let span = (trial.at(from), Some(trial.at(to)));
-            trial.evidence.phases.insert(phase, span);
-        }
-        let [revert, reverted] = [trial.at(fault_end), trial.at(fault_end) + ms(20)];
-        for fault in trial.evidence.faults.values_mut() {
-            fault.revert = Some(revert);
-            fault.reverted = Some(reverted);
-        }
+        trial.hold_fault([fault_end, length]);
         for window in 0..windows {
             busy(&mut trial, window, &mut draws);
         }

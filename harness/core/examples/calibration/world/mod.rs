@@ -5,6 +5,7 @@
 //! latencies and recovery times have heavy tails, long recoveries are not seen to their end, the
 //! system drifts, and trials turn out to be invalid. Nothing of the judge is imitated here.
 
+mod cost;
 mod family;
 mod long_run;
 mod paint;

@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand_distr::{Beta, Binomial, Distribution, StandardNormal, StandardUniform};
 
+use super::cost;
 use super::family::{
     CHANGE_SPREAD, CORRELATION, DUE, EARLIER_RUNS, Family, LATENCY_BETWEEN, LATENCY_TAIL,
     LATENCY_WITHIN, LOGIT_SPREAD, MEAN_CORRELATION, MEASURED, PAGED_TWICE, REACTION_TAIL,
@@ -45,7 +46,7 @@ impl Draws {
         self.uniform() < of
     }
 
-    fn beta(&mut self, [a, b]: [f64; 2]) -> f64 {
+    pub(super) fn beta(&mut self, [a, b]: [f64; 2]) -> f64 {
         Beta::new(a, b).expect("both shapes are positive").sample(&mut self.0)
     }
 
@@ -61,15 +62,10 @@ pub(super) fn paint(family: Family, trial: &mut Trial, level: f64, z: f64, draws
     let [inject, effective, reverted] = trial.instants();
     match family {
         Family::SuccessRate | Family::ErrorBudget => {
-            let mean = logistic(level);
-            let good = if mean < 1.0 { draws.beta(beta_shapes(mean, CORRELATION)) } else { 1.0 };
-            success(trial, good, draws);
+            success(trial, correlated(logistic(level), CORRELATION, draws), draws);
         }
         Family::MeanRate => {
-            let mean = logistic(level);
-            let shapes = beta_shapes(mean, MEAN_CORRELATION);
-            let good = if mean < 1.0 { draws.beta(shapes) } else { 1.0 };
-            success(trial, good, draws);
+            success(trial, correlated(logistic(level), MEAN_CORRELATION, draws), draws);
         }
         Family::SuccessRateShared => success(trial, logistic(level - LOGIT_SPREAD * z), draws),
         Family::Latency | Family::LatencyTail => latency(family, trial, level, z, draws),
@@ -125,8 +121,18 @@ pub(super) fn paint(family: Family, trial: &mut Trial, level: f64, z: f64, draws
         Family::Quiet | Family::StaysQuiet | Family::Never | Family::KillSwitch | Family::Blind => {
         }
         Family::Regression => trial.alert(effective + secs(run_time(-level, z)), "Burn"),
+        Family::CostRate
+        | Family::CostRateUnseen
+        | Family::CostCapped
+        | Family::CostPerSuccess
+        | Family::CostTotal => cost::paint(family, trial, level, z, draws),
         Family::Telemetry => telemetry(trial, logistic(level - LOGIT_SPREAD * z), draws),
     }
+}
+
+/// A trial's own chance that a request is good.
+fn correlated(mean: f64, correlation: f64, draws: &mut Draws) -> f64 {
+    if mean < 1.0 { draws.beta(beta_shapes(mean, correlation)) } else { 1.0 }
 }
 
 /// The time of a trial in a run of this level, on the logarithmic scale.
@@ -172,7 +178,7 @@ fn secs(secs: f64) -> Duration {
 }
 
 /// Requests that are good with the trial's own chance.
-fn success(trial: &mut Trial, chance: f64, draws: &mut Draws) {
+pub(super) fn success(trial: &mut Trial, chance: f64, draws: &mut Draws) {
     for window in FAULT {
         let good = draws.binomial(PER_WINDOW, chance);
         trial.requests(window, KINDS[0], good, Latencies::default());

@@ -11,15 +11,17 @@ use harness_core::plan::{
     TrialPlan, TrialsPlan, WitnessPlan,
 };
 use harness_core::topology::Topology;
-use harness_core::units::{Duration, Rate, Ratio};
+use harness_core::units::{Currency, Duration, Rate, Ratio};
 
 pub(super) const FAULT_ARM: &str = "fault";
 pub(super) const PLACEBO_ARM: &str = "placebo";
 pub(super) const ALERTS: &str = "pages";
 pub(super) const ACTIONS: &str = "actions";
 pub(super) const PROBE: &str = "probe";
-/// The period of the probe.
+pub(super) const METER: &str = "meter";
+/// The periods of the probe and of the meter.
 pub(super) const PROBE_EVERY: Duration = Duration::from_millis(20);
+pub(super) const METER_EVERY: Duration = Duration::from_millis(50);
 /// Two kinds of requests, so that one can fail while the other is slow.
 pub(super) const KINDS: [&str; 2] = ["POST /checkout", "GET /browse"];
 
@@ -132,6 +134,7 @@ fn signals() -> Vec<SignalPlan> {
         (ALERTS, SourcePlan::Alerts {}),
         (ACTIONS, SourcePlan::Actions { every: ms(50) }),
         (PROBE, probe),
+        (METER, SourcePlan::Spend { every: METER_EVERY, currency: Currency::EUR }),
     ];
     sources.map(|(id, source)| SignalPlan { id: SignalId::new(id), source }).into()
 }

@@ -89,8 +89,13 @@ fn boundary(sizes: Sizes) -> Vec<Study> {
 }
 
 fn disturbed(sizes: Sizes) -> Vec<Study> {
-    let families =
-        [Family::SuccessRate, Family::Restore, Family::Detection, Family::DegradationDrift];
+    let families = [
+        Family::SuccessRate,
+        Family::Restore,
+        Family::Detection,
+        Family::DegradationDrift,
+        Family::CostPerSuccess,
+    ];
     let invalid = families.into_iter().flat_map(|family| {
         sizes.designs().map(|design| {
             let words = format!("{}; 4 % excluded, 4 % ambiguous", family.words());
@@ -136,9 +141,12 @@ fn power(sizes: Sizes) -> Vec<Study> {
         }));
         studies
     };
-    // Aborted trials are ambiguous, and too many of them settle nothing: no fail is promised there,
-    // nor where runs are compared.
-    let promised = |family: &Family| !matches!(family, Family::RestoreAborted | Family::Regression);
+    // Aborted trials are ambiguous, and so are those that the meter did not see: too many of them
+    // settle nothing, so no fail is promised there, nor where runs are compared.
+    let promised = |family: &Family| {
+        let unpromised = [Family::RestoreAborted, Family::CostRateUnseen, Family::Regression];
+        !unpromised.contains(family)
+    };
     let judged = Family::ALL.into_iter().filter(promised);
     let found_out = judged.map(|family| {
         let least = fixed(BAD).p_fail - if family.is_sharp() { 0.0 } else { 0.2 };

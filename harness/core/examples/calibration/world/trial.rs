@@ -17,7 +17,7 @@ use harness_core::system::Processed;
 use harness_core::time::RunTime;
 use harness_core::units::Duration;
 
-use super::plan::{ACTIONS, ALERTS, FAULT_ARM, PLACEBO_ARM, PROBE, fault, ms};
+use super::plan::{ACTIONS, ALERTS, FAULT_ARM, METER, PLACEBO_ARM, PROBE, fault, ms};
 
 /// Requests of one kind in a window of samples.
 pub(super) const PER_WINDOW: u64 = 20;
@@ -77,6 +77,19 @@ impl Trial {
             .map(|at| at.expect("new() sets all instants"))
     }
 
+    /// The fault is held until then, and what follows is looked at until the other time, in ms.
+    pub(super) fn hold_fault(&mut self, [until, end]: [u64; 2]) {
+        for (phase, from, to) in [(Phase::Fault, 500, until), (Phase::Recovery, until, end)] {
+            let span = (self.at(from), Some(self.at(to)));
+            self.evidence.phases.insert(phase, span);
+        }
+        let [revert, reverted] = [self.at(until), self.at(until) + ms(20)];
+        for fault in self.evidence.faults.values_mut() {
+            fault.revert = Some(revert);
+            fault.reverted = Some(reverted);
+        }
+    }
+
     /// The window of this number, made when it is not there.
     fn window(&mut self, index: u32) -> &mut WindowEvidence {
         let windows = &mut self.evidence.windows;
@@ -122,6 +135,16 @@ impl Trial {
         let signal = SignalId::new(PROBE);
         let seen = self.evidence.observations.entry(signal.clone()).or_default();
         seen.push(Observation::Value { signal, at, value: 1.0 });
+    }
+
+    /// The meter told this sum so long after the load's start, or nothing.
+    pub(super) fn metered(&mut self, after: Duration, sum: Option<f64>) {
+        let (at, signal) = (self.base + after, SignalId::new(METER));
+        let seen = self.evidence.observations.entry(signal.clone()).or_default();
+        seen.push(match sum {
+            Some(value) => Observation::Value { signal, at, value },
+            None => Observation::Gap { signal, at, why: "silent".to_owned() },
+        });
     }
 
     /// So many ids were accepted, of which the first `lost` are not stored.
