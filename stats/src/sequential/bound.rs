@@ -1,7 +1,7 @@
-//! The lower bound of the ok share after a sequential pass.
+//! The bounds of the ok share after a sequential pass or fail.
 //!
-//! The plain bound of the final count would be too high, because the stop was chosen by the data.
-//! Outcomes are ordered by stage: an earlier pass is stronger evidence than a later one (Jennison
+//! The plain bound of the final count would be too tight, because the stop was chosen by the data.
+//! Outcomes are ordered by stage: an earlier end is stronger evidence than a later one (Jennison
 //! and Turnbull, "Group Sequential Methods", 2000, chapter 8).
 
 use super::boundary::{Design, step};
@@ -22,8 +22,26 @@ pub fn lower_bound_after_pass(
     if !in_range || design.pass_failures_max(cases).is_none_or(|most| failures > most) {
         return None;
     }
-    let above = |logit| chance_as_early(design, cases, failures, Chance::from_logit(logit)) - alpha;
+    let most = |at| design.pass_failures_max(at);
+    let above = |logit| chance_as_early(most, cases, failures, Chance::from_logit(logit)) - alpha;
     Some(Chance::from_logit(crossing(above)).yes)
+}
+
+/// The upper bound, at level `alpha`, of the ok share when the design failed after `cases` of which
+/// `bad` were bad for sure: the share at which an earlier fail, or one there with as many, has
+/// probability `alpha`.
+///
+/// `None` when the design does not fail there.
+pub fn upper_bound_after_fail(design: &Design, cases: u32, bad: u32, alpha: f64) -> Option<f64> {
+    let in_range = (1..=design.cases_max()).contains(&cases) && bad <= cases;
+    if !in_range || design.fail_failures_min(cases).is_none_or(|least| bad < least) {
+        return None;
+    }
+    // A fail is a pass of the opposite claim: few enough cases that are not bad.
+    let most = |at| design.fail_failures_min(at).map(|least| at - least);
+    let not_bad = cases - bad;
+    let above = |logit| chance_as_early(most, cases, not_bad, Chance::from_logit(logit)) - alpha;
+    Some(Chance::from_logit(crossing(above)).no)
 }
 
 /// Where an increasing function of the logit crosses zero. Each value costs a walk through the
@@ -54,26 +72,32 @@ fn crossing(increasing: impl Fn(f64) -> f64) -> f64 {
     low + (high - low) / 2.0
 }
 
-/// The chance of a pass before `cases`, or at `cases` with at most `failures`.
-fn chance_as_early(design: &Design, cases: u32, failures: u32, ok: Chance) -> f64 {
+/// The chance of an end before `cases`, or at `cases` with at most `failures`, when `most` failures
+/// end it at each look.
+fn chance_as_early(
+    most: impl Fn(u32) -> Option<u32>,
+    cases: u32,
+    failures: u32,
+    ok: Chance,
+) -> f64 {
     let size = |count: u32| usize::try_from(count).expect("a count of cases fits");
-    // More failures than are allowed at the stop cannot pass by then: they need no place.
-    let places = size(design.pass_failures_max(cases).unwrap_or(0)) + 1;
+    // More failures than are allowed at the stop cannot end it by then: they need no place.
+    let places = size(most(cases).unwrap_or(0)) + 1;
     let mut reach = vec![0.0; places];
     reach[0] = 1.0;
-    let mut passed = 0.0;
+    let mut ended = 0.0;
     let mut from = 0;
     for at in 1..=cases {
         step(&mut reach, from, ok);
-        let passing = if at == cases {
+        let ending = if at == cases {
             size(failures) + 1
         } else {
-            design.pass_failures_max(at).map_or(0, |most| size(most) + 1)
+            most(at).map_or(0, |most| size(most) + 1)
         };
-        passed += reach[..passing].iter_mut().map(std::mem::take).sum::<f64>();
-        from = passing;
+        ended += reach[..ending].iter_mut().map(std::mem::take).sum::<f64>();
+        from = ending;
     }
-    passed
+    ended
 }
 
 #[cfg(test)]
@@ -138,5 +162,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every fail refutes the claim itself, and the bound is above the truth in all but its level,
+    /// summed over every way to fail.
+    #[test]
+    fn the_bound_after_a_fail_is_below_the_claim_and_covers_the_truth() {
+        let design = design(40);
+        for truth in [0.2, 0.5, 0.7, 0.8] {
+            let mut missed = 0.0;
+            let mut reach = vec![1.0];
+            for cases in 1..=40 {
+                reach.push(0.0);
+                step(&mut reach, 0, Chance::new(truth));
+                let Some(least) = design.fail_failures_min(cases) else { continue };
+                for bad in least..=cases {
+                    let chance = std::mem::take(&mut reach[bad as usize]);
+                    let bound = upper_bound_after_fail(&design, cases, bad, 0.05).unwrap();
+                    assert!(bound <= 0.8, "{cases} {bad}: {bound}");
+                    missed += if bound < truth { chance } else { 0.0 };
+                }
+            }
+            assert!(missed <= 0.05 + 1e-9, "{truth}: {missed}");
+        }
+        assert_eq!(upper_bound_after_fail(&design, 2, 2, 0.05), None, "that is no fail yet");
     }
 }

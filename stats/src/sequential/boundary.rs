@@ -117,6 +117,18 @@ impl Design {
         self.spent
     }
 
+    /// What may be spent at this very look, of each level.
+    pub(super) fn levels_at(&self, cases: u32) -> Levels {
+        let time = |cases: u32| f64::from(cases) / f64::from(self.cases_max());
+        let share = |alpha: f64| {
+            let until = |cases| self.spending.spent(alpha, time(cases));
+            let before = if cases > 1 { until(cases - 1) } else { 0.0 };
+            (until(cases) - before).max(f64::MIN_POSITIVE)
+        };
+        let Levels { pass, fail } = self.claim.levels;
+        Levels { pass: share(pass), fail: share(fail) }
+    }
+
     /// The most failures with which a pass is possible at all: those allowed at the end.
     pub(super) fn failures_max(&self) -> Option<u32> {
         self.pass.last().copied().flatten()

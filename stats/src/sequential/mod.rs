@@ -7,9 +7,11 @@
 mod bound;
 mod boundary;
 mod characteristics;
+mod interval;
 mod progress;
 
-pub use bound::lower_bound_after_pass;
+pub use bound::{lower_bound_after_pass, upper_bound_after_fail};
 pub use boundary::{DESIGN_CASES_MAX, Design, Spending};
 pub use characteristics::{Characteristics, Futility};
+pub use interval::bounds_at;
 pub use progress::{Progress, Walk};

@@ -3,12 +3,14 @@
 //! named. The verdict and the decision to stop early are both read from here.
 
 use stats::automation::never;
+use stats::binomial::Bounds;
 use stats::decimal::{Decimal, Share};
 use stats::decision::{Claim as ShareClaim, Conclusion, Decision, Levels, State, Tally};
 use stats::multiplicity::{ClaimEvidence, MergeRules, merge};
 use stats::planning::levels_within;
 use stats::sequential::{
-    DESIGN_CASES_MAX, Design, Progress, Spending, Walk, lower_bound_after_pass,
+    DESIGN_CASES_MAX, Design, Progress, Spending, Walk, bounds_at, lower_bound_after_pass,
+    upper_bound_after_fail,
 };
 use stats::validity::{decide_with_excluded, invalid_share};
 
@@ -274,10 +276,18 @@ fn sequential(
     let excluded = excluded(states);
     let mut decision = decide_with_excluded(tally, excluded, invalid_at_most(plan), claim);
     let too_many_invalid = too_many(plan, tally, excluded);
-    if progress == Progress::Passed {
-        let failures = u32::try_from(tally.bad + tally.ambiguous).unwrap_or(u32::MAX);
-        let lower = lower_bound_after_pass(&design, cases, failures, claim.levels.pass);
-        decision.lower = lower.unwrap_or(decision.lower);
+    if cases > 0 {
+        Bounds { lower: decision.lower, upper: decision.upper } = bounds_at(&design, tally);
+    }
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let Levels { pass, fail } = design.claim().levels;
+    if let Some(lower) =
+        lower_bound_after_pass(&design, cases, count(tally.bad + tally.ambiguous), pass)
+    {
+        decision.lower = lower;
+    }
+    if let Some(upper) = upper_bound_after_fail(&design, cases, count(tally.bad), fail) {
+        decision.upper = upper;
     }
     let reached = if too_many_invalid { Conclusion::Inconclusive } else { progress.conclusion() };
     Concluded {
