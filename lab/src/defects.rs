@@ -17,6 +17,8 @@ pub enum Defect {
     BreakerOff,
     /// `checkout` refuses orders that it cannot charge instead of storing them as pending.
     FallbackOff,
+    /// `checkout` opens a file for each order, and refuses the order when it cannot.
+    CheckoutReopens,
     /// The supervisor never restarts a dead instance.
     SupervisorOff,
     /// The alerter evaluates its rules but sends nothing.
@@ -66,9 +68,10 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 19] = [
+const KNOWN: [KnownDefect; 20] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
+    known("checkout", "reopens", Defect::CheckoutReopens, "checkout opens a file for each order"),
     known("supervisor", "off", Defect::SupervisorOff, "dead instances stay dead"),
     known("alerter", "off", Defect::AlerterOff, "alerts fire but nobody is told"),
     known("alerter", "repeats", Defect::AlerterRepeats, "each incident pages twice"),

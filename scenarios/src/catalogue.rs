@@ -22,6 +22,7 @@ macro_rules! entries {
 const ALL: &[Entry] = entries!(
     "alert-storm",
     "breaker-automation",
+    "checkout-descriptors",
     "checkout-pause",
     "checkout-pod-kill",
     "collector-blackout",

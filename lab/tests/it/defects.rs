@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 
 use crate::support::{TestLab, all_within, get, is_alive, request, signal, wait_until};
@@ -26,6 +26,21 @@ fn without_fallback_an_outage_of_payments_is_refused() {
     signal(payments, Signal::CONT);
     assert!(seen.by_status.get(&503).is_some_and(|count| *count > 50), "{:?}", seen.by_status);
     assert!(!seen.by_status.contains_key(&202));
+}
+
+#[test]
+fn a_checkout_that_opens_a_file_for_each_order_refuses_when_it_cannot() {
+    let lab = TestLab::up(&["checkout=reopens"]);
+    let pods: Vec<u32> = lab.pods("checkout").iter().map(|pod| pod.pid.unwrap()).collect();
+    let none_more = || {
+        let limit = Rlimit { current: Some(3), ..getrlimit(Resource::Nofile) };
+        for pid in &pods {
+            let pid = Pid::from_raw(i32::try_from(*pid).unwrap());
+            prlimit(pid, Resource::Nofile, limit).unwrap();
+        }
+    };
+    let seen = lab.orders_while(("reopens-1", 100, 3), none_more);
+    assert!(seen.by_status.get(&503).is_some_and(|count| *count > 50), "{:?}", seen.by_status);
 }
 
 #[test]

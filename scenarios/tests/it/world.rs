@@ -105,6 +105,15 @@ fn one() -> u32 {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Shortage {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    room: u32,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Runaway {
     jobs: u32,
     spend_at_most: Money,
@@ -143,13 +152,20 @@ fn on_edge(edge: &EdgeName, topology: &Topology) -> Result<BlastRadius, FaultErr
 }
 
 fn on_service(spec: &Kill, topology: &Topology) -> Result<BlastRadius, FaultError> {
-    let service = topology
-        .service(&spec.service)
-        .ok_or(FaultError::NoTarget { target: spec.service.to_string() })?;
+    on_instances(&spec.service, spec.count, topology)
+}
+
+fn on_instances(
+    name: &ServiceName,
+    count: u32,
+    topology: &Topology,
+) -> Result<BlastRadius, FaultError> {
+    let service =
+        topology.service(name).ok_or(FaultError::NoTarget { target: name.to_string() })?;
     let total = service.instances.len() as u64;
-    let count = u64::from(spec.count);
+    let count = u64::from(count);
     if count > total {
-        let target = format!("{count} instances of {}; it has {total}", spec.service);
+        let target = format!("{count} instances of {name}; it has {total}");
         return Err(FaultError::NoTarget { target });
     }
     let names = service.instances.iter().take(usize::try_from(count).expect("a handful"));
@@ -211,6 +227,9 @@ harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(
 harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
+harmless!(ShortageFault, Shortage, "fd-limit", Reversible, "prlimit", |s, t| {
+    on_instances(&s.service, s.count, t)
+});
 harmless!(BlackoutFault, Blackout, "collector-blackout", Reversible, "proxy", |_, t| {
     let edges = t.edges.iter().filter(|edge| edge.caller == "collector");
     let edges = edges.map(|edge| edge.name.to_string()).collect();
@@ -290,6 +309,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(ErrorFault), proxy));
     registry.register("lab", entry(Arc::new(BrownOutFault), proxy));
     registry.register("lab", entry(Arc::new(PauseFault), &[Requirement("signals")]));
+    registry.register("lab", entry(Arc::new(ShortageFault), &[]));
     registry.register("lab", entry(Arc::new(RunawayFault), &[]));
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));

@@ -6,6 +6,7 @@
 mod breaker;
 mod charging;
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use super::service_time::{ServiceTime, Shape};
 use super::store::{NewOrder, Order, OrderStatus};
 use crate::defects::Defect;
 use crate::http::{Call, Client, Outgoing, Reply, Service};
+use crate::layout::Layout;
 
 /// The time from the start of the process to its listening socket.
 const STARTUP: Duration = Duration::from_millis(300);
@@ -51,6 +53,7 @@ struct Checkout {
     waiting: AtomicUsize,
     unnamed: AtomicU64,
     fallback: Fallback,
+    reopens: bool,
 }
 
 /// What happens to an order that cannot be charged.
@@ -71,6 +74,7 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         waiting: AtomicUsize::new(0),
         unnamed: AtomicU64::new(0),
         fallback: if refuse { Fallback::Refuse } else { Fallback::StorePending },
+        reopens: context.layout.defects.has(Defect::CheckoutReopens),
         context: Arc::clone(&context),
     });
     let trying = tokio::spawn({
@@ -159,6 +163,9 @@ impl Checkout {
         let Some(_room) = self.enter().await else {
             return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many orders wait");
         };
+        let Ok(_prices) = self.open_prices() else {
+            return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "the prices cannot be read");
+        };
         self.time.work().await;
         let order = match (self.charging.charge(&key).await, self.fallback) {
             (Ok(receipt), _) => NewOrder { key, status: OrderStatus::Paid, receipt: Some(receipt) },
@@ -170,6 +177,12 @@ impl Checkout {
             }
         };
         self.store(&order).await
+    }
+
+    /// Prices are known from the start; only with a defect are they looked up in a file that stays
+    /// open as long as the order is worked on.
+    fn open_prices(&self) -> std::io::Result<Option<File>> {
+        self.reopens.then(|| File::open(Layout::path(&self.context.state))).transpose()
     }
 
     async fn store(&self, order: &NewOrder) -> Reply {
