@@ -11,8 +11,10 @@ import os
 import shlex
 import shutil
 import signal
+import statistics
 import sys
 import time
+from itertools import pairwise
 
 import figures
 from bench_machine import FOREIGN_MAX, PORT, URL, Target, Wire, bare_sleep, run
@@ -147,8 +149,9 @@ class Bench(Rounds):
                 times, foreign = self.arrivals(command, rate)
                 found = figures.evenness(times, rate)
                 # No client is more punctual than a process that only sleeps: the machine's part.
-                bare = sorted(bare_sleep(rate, seconds, self.timing))
-                found["bare_us_p99"] = 1e6 * figures.quantile(bare, 0.99)
+                bare = bare_sleep(rate, seconds, self.timing)
+                found["bare_us_p99"] = 1e6 * figures.quantile(sorted(bare), 0.99)
+                found["bare_cv"] = rate * statistics.pstdev(b - a for a, b in pairwise(bare))
                 if rate == 2000 and "oha" in self.peers:
                     oha = f"oha -z {seconds}s -q {rate} -c {CONNECTIONS} --no-tui {URL}"
                     times, other = self.arrivals(shlex.split(oha), rate)
@@ -164,8 +167,10 @@ class Bench(Rounds):
                                 lambda x: x <= 0.05)
                 self.table.goal(goal, f"CV of gaps, {at}", "<= 0.10",
                                 [one["gap_cv"] for one in rounds], lambda x: x <= 0.10)
-            self.table.add("", f"the machine: p99 lateness of a bare sleep at {rate:,}/s, us", "",
-                           figures.spread([one["bare_us_p99"] for one in rounds]), len(rounds), "")
+            for name, what in (("bare_us_p99", "p99 lateness of a bare sleep at {}/s, us"),
+                               ("bare_cv", "CV of the gaps of a bare sleep at {}/s")):
+                self.table.add("", f"the machine: {what.format(f'{rate:,}')}", "",
+                               figures.spread([one[name] for one in rounds]), len(rounds), "")
             for name, limit in zip(("lag_us_p50", "lag_us_p99"), limits):
                 if limit:
                     self.table.goal(goal, f"{name}, {at}", f"<= {limit}",

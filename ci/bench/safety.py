@@ -136,8 +136,6 @@ def time_to_off(lab, faults, count):
     return max(off), max(proven)
 
 
-
-
 def after_kill(lab):
     """`kill -9` of watchdog and harness; from the start of a cold `undo` to verified clean."""
     run = lab.start(SHOP_EDGE)
@@ -218,11 +216,9 @@ def main():
     name = "T1: interrupt, until 1,000 held connections of 20 faults in the proxy flow again"
     print(line(name, held, 50), flush=True)
     with Lab(gameday) as lab:
-        kinds = {one["kind"] for one in json.loads(lab.call("injectors", "--json").stdout)}
-        faults = OS_FAULTS if "process-pause" in kinds else KILLS
-        pairs = [time_to_off(lab, faults, faults.count("id:")) for _ in range(rounds)]
-        what = "pauses and kills" if "process-pause" in kinds else "kills"
-        name = f"T2: abort, until {faults.count('id:')} {what} of the lab's processes are reverted"
+        faults, count = os_faults()
+        pairs = [time_to_off(lab, faults, count) for _ in range(rounds)]
+        name = f"T2: abort, until {count} stops and limits of the lab's processes are reverted"
         print(line(name, [off for off, _ in pairs], 250))
         print(line("T2, proven by witnesses", [proven for _, proven in pairs], 1000), flush=True)
         cold = [after_kill(lab) for _ in range(rounds)]
@@ -232,11 +228,19 @@ def main():
     print(TAIL)
 
 
-KILLS = "    - {id: f0, pod-kill: {service: checkout, count: 2}, for: 30s}"
-OS_FAULTS = """    - {id: f0, process-pause: {service: payments}, for: 30s}
-    - {id: f1, process-pause: {service: store}, for: 30s}
-    - {id: f2, process-pause: {service: worker}, for: 30s}
-    - {id: f3, pod-kill: {service: checkout, count: 2}, for: 30s}"""
+def os_faults():
+    """Two faults of processes on each of ten services: each can open four descriptors more and no
+    others, and a second later it stands still."""
+    services = "payments store worker jobs meter pager collector alerter cap edge".split()
+    lines = [
+        f"    - {{id: short-{name}, fd-limit: {{service: {name}, room: 4}}, for: 30s}}"
+        for name in services
+    ] + [
+        f"    - {{id: still-{name}, process-pause: {{service: {name}}}, at: 1s, for: 29s}}"
+        for name in services
+    ]
+    return "\n".join(lines), len(lines)
+
 
 if __name__ == "__main__":
     main()

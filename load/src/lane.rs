@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -77,8 +77,11 @@ pub(crate) async fn run_lane(
         if session.is_none() {
             served = 0;
         }
-        let step = serve(&desk, &connections, &requests, lane, &arrival, &mut session);
-        let outcome = unless_expired(&desk, lane, step).await;
+        // Pinned where it is made: it is large, and nothing is moved for a request.
+        let outcome = {
+            let step = pin!(serve(&desk, &connections, &requests, lane, &arrival, &mut session));
+            unless_expired(&desk, lane, step).await
+        };
         let outcome = outcome.unwrap_or_else(|| {
             // Closing the connection is the only way to take back an HTTP/1.1 request.
             session = None;
@@ -112,8 +115,11 @@ async fn next(desk: &Desk, lane: usize, session: &mut Option<Session>) -> Arriva
 }
 
 /// Runs a step; `None` when the desk says that it takes too long.
-async fn unless_expired<T>(desk: &Desk, lane: usize, step: impl Future<Output = T>) -> Option<T> {
-    let mut step = pin!(step);
+async fn unless_expired<T>(
+    desk: &Desk,
+    lane: usize,
+    mut step: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     poll_fn(|cx| match step.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
         Poll::Pending if desk.is_expired(lane, cx.waker()) => Poll::Ready(None),
