@@ -193,7 +193,7 @@ def bare_sleep(rate, seconds, priority):
     schedule, on the client's core and with its priority."""
     script = (
         "import time\n"
-        f"begin = time.monotonic() + 0.1\n"
+        "begin = time.monotonic() + 0.1\n"
         f"for place in range({rate * seconds}):\n"
         f"    due = begin + place / {rate}\n"
         "    while (left := due - time.monotonic()) > 0: time.sleep(left)\n"

@@ -192,7 +192,7 @@ Written by `ci/bench/safety.sh {rounds}`, {date}; {cores} cores, Linux {kernel},
 TAIL = """
 T1 is measured at the callers: 20 edges of one proxy process are black holes, each of 1,000 \
 connections has a request held back, and the clock runs from the interrupt to the last answer. \
-T2 runs from the abort's entry in the journal to the answer of the last revert; its proof by the \
+T2 takes ten services of the lab, each with a limit on descriptors and a stop. It runs from the abort's entry in the journal to the answer of the last revert; its proof by the \
 witness, which looks 3 times in a row every 50 ms, comes later and is shown apart. T3 starts a cold \
 `gameday undo` after watchdog and harness were both killed with `kill -9`; it ends when the witness \
 has proven the fault gone. T4 runs from the moment at which a breach had lasted as long as the \

@@ -62,7 +62,10 @@ pub fn limit_with_room(process: &ProcessIdentity, room: u64) -> Result<u64, Stri
 /// gone.
 pub fn room(process: &ProcessIdentity) -> Result<Option<u64>, String> {
     match soft_limit(process)? {
-        Some(SoftLimit::At(limit)) => Ok(Some(limit - below(&open(process)?, limit))),
+        Some(SoftLimit::At(limit)) => match open(process) {
+            Err(_) if presence(process) == Presence::Gone => Ok(None),
+            open => Ok(Some(limit - below(&open?, limit))),
+        },
         Some(SoftLimit::None) | None => Ok(None),
     }
 }

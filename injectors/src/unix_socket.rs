@@ -1,5 +1,5 @@
-//! Unix sockets at paths of any length. The kernel takes at most 107 bytes of a path; a longer one
-//! is reached through a descriptor of its folder. It neither binds nor connects.
+//! Unix sockets in folders of any depth. The kernel takes at most 107 bytes of a path; a longer one
+//! is reached through a descriptor of its folder. This module neither binds nor connects.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};

@@ -89,6 +89,11 @@ impl Lowered {
     }
 }
 
+/// What a caller sees that the process has no room for; an odd sight may be a shortage of our own.
+fn is_refused(seen: &Seen) -> bool {
+    !is_healthy(seen) && !matches!(seen, Seen::Odd(_))
+}
+
 impl ProcessSpec for LimitSpec {
     const KIND: &'static str = "fd-limit";
     const SUMMARY: &'static str = "instances of a service can open no more files and sockets";
@@ -137,7 +142,7 @@ impl ProcessSpec for LimitSpec {
     fn says(standing: &Standing, seen: &[Seen]) -> Says {
         match standing {
             // The kernel takes the connection, and the process cannot.
-            Standing::Changed if !seen.iter().all(is_healthy) => Says::InForce,
+            Standing::Changed if seen.iter().any(is_refused) => Says::InForce,
             Standing::Before if seen.iter().all(is_healthy) => Says::NotInForce,
             Standing::Changed | Standing::Before | Standing::Gone | Standing::Other(_) => {
                 Says::Nothing

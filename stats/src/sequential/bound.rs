@@ -28,8 +28,8 @@ pub fn lower_bound_after_pass(
 }
 
 /// The upper bound, at level `alpha`, of the ok share when the design failed after `cases` of which
-/// `bad` were bad for sure: the share at which an earlier fail, or one there with as many, has
-/// probability `alpha`.
+/// `bad` were bad for sure: the share at which an earlier fail, or one there with at least as many,
+/// has probability `alpha`.
 ///
 /// `None` when the design does not fail there.
 pub fn upper_bound_after_fail(design: &Design, cases: u32, bad: u32, alpha: f64) -> Option<f64> {

@@ -10,9 +10,9 @@ use crate::decimal::Share;
 use crate::decision::{Levels, Tally};
 
 /// The Clopper-Pearson bounds after these cases, at this look's own part of the levels. The chance
-/// that the truth is beyond an end at any look at all is at most that level of the claim. Ambiguous
-/// cases are taken as bad for the lower end and as ok for the upper one. As long as no boundary is
-/// crossed, the claimed share lies between the ends.
+/// that the truth is beyond an end at any look at all is at most the claim's level for that end.
+/// Ambiguous cases are taken as bad for the lower end and as ok for the upper one. As long as no
+/// boundary is crossed, the claimed share lies between the ends.
 ///
 /// # Panics
 /// If the cases are none, or more than the design has.
