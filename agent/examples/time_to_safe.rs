@@ -313,11 +313,12 @@ async fn hold(listen: &[SocketAddr]) -> ended::Result<JoinSet<std::io::Result<In
     Ok(held)
 }
 
-async fn round(proxy: &Proxy) -> ended::Result<StdDuration> {
+/// `number` tells the runs apart: a proxy refuses what it was told to revert before.
+async fn round(proxy: &Proxy, number: i64) -> ended::Result<StdDuration> {
     let folder = tempfile::tempdir()?;
     let topology = proxy.topology();
     let plan = plan(&topology)?;
-    let (dir, _lock) = RunStore::new(folder.path()).create(&plan, WallTime(0))?;
+    let (dir, _lock) = RunStore::new(folder.path()).create(&plan, WallTime(1000 * number))?;
     let in_force = Arc::new(InForce::default());
     let clock = Arc::new(RunClock::start());
     let (interrupt, interrupts) = mpsc::channel(4);
@@ -374,8 +375,8 @@ fn main() -> ended::Result<()> {
         let mut aside = JoinSet::new();
         aside.spawn(upstream(listener));
         let proxy = Proxy::start(address)?;
-        for _ in 0..rounds {
-            let took = round(&proxy).await?;
+        for number in 0..rounds {
+            let took = round(&proxy, i64::from(number)).await?;
             println!("{:.3}", took.as_secs_f64() * 1e3);
         }
         Ok(())
