@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, alone, short_scenario, signal, until};
-use crate::target::{ledger_lines, order_works, run_in_force, watchdog};
+use crate::support::{Place, alone, short_scenario, until};
+use crate::target::{kill_after_watchdog, ledger_lines, order_works, run_in_force, watchdog};
 
 const LEASE: Duration = Duration::from_secs(2);
 
@@ -36,9 +36,8 @@ fn with_the_watchdog_killed_first_the_proxy_heals_and_undo_pays() {
     let _alone = alone();
     let place = Place::new();
     let (run, address) = run_in_force(&place);
-    signal(watchdog(&place).unwrap(), "KILL");
     let began = Instant::now();
-    run.kill();
+    kill_after_watchdog(&place, run);
     let took = healed_after(began, &address);
     assert!(took <= LEASE + Duration::from_secs(1), "{took:?}");
 

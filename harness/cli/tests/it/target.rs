@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{Place, Running, short_scenario, until};
+use crate::support::{Place, Running, short_scenario, signal, until};
 
 /// One order through the shop's edge, on a connection of its own.
 pub(crate) fn order_works(address: &str) -> bool {
@@ -40,6 +40,27 @@ pub(crate) fn ledger_lines(place: &Place) -> usize {
 pub(crate) fn watchdog(place: &Place) -> Option<u32> {
     let processes = place.processes();
     processes.iter().find(|(_, words)| words.contains("agent-watchdog")).map(|(pid, _)| *pid)
+}
+
+/// Stops a process, and waits until it stands still.
+pub(crate) fn stand_still(pid: u32) {
+    signal(pid, "STOP");
+    let still = until(Duration::from_secs(5), || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, after_name) = stat.rsplit_once(')').unwrap();
+        after_name.trim_start().starts_with('T').then_some(())
+    });
+    assert!(still.is_some(), "process {pid} stands still");
+}
+
+/// Kills the watchdog of a run and then the run. The run stands still meanwhile: it would put
+/// everything back as soon as its watchdog is gone.
+pub(crate) fn kill_after_watchdog(place: &Place, run: Running) {
+    stand_still(run.pid());
+    signal(watchdog(place).expect("a run has a watchdog"), "KILL");
+    let gone = until(Duration::from_secs(5), || watchdog(place).is_none().then_some(()));
+    assert!(gone.is_some(), "the watchdog is gone");
+    run.kill();
 }
 
 /// A lab of its own; its address.

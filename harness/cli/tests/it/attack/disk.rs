@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Figure, OUTAGE, healed, skip};
-use crate::support::{Place, Said, alone, signal, until};
-use crate::target::{Begin, in_force, lab_up, newest_run, order_works, watchdog};
+use crate::support::{Place, Said, alone, until};
+use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// A small file system that only processes of one mount namespace see.
 struct SmallDisk {
@@ -160,8 +160,7 @@ fn on_a_read_only_disk_a_debt_is_put_back_and_named_until_it_can_be_written_down
     let Some(scene) = Scene::new("read_only_disk") else { return };
     let run = scene.in_force("60s");
     let began = Instant::now();
-    signal(watchdog(&scene.place).unwrap(), "KILL");
-    run.kill();
+    kill_after_watchdog(&scene.place, run);
     let read_only = until(Duration::from_secs(5), || scene.disk.remount("ro").then_some(()));
     assert!(read_only.is_some(), "nobody writes any more");
     assert!(!order_works(&scene.address), "with both dead, it is still in force");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Figure, OUTAGE, healed, skip};
 use crate::support::{Place, alone, short_scenario, signal, until};
-use crate::target::{Begin, in_force, lab_up, newest_run};
+use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run};
 
 #[test]
 fn a_proxy_that_is_killed_takes_its_faults_with_it() {
@@ -50,14 +50,11 @@ fn after_another_boot_nothing_is_owed_that_the_boot_has_ended() {
         journal.contains("\"effective\":{").then_some(())
     });
     assert!(in_force.is_some(), "the fault is in force");
-    // The watchdog first: it would pay.
     let began = Instant::now();
-    let mut processes = place.processes();
-    processes.sort_by_key(|(_, words)| !words.contains("agent-watchdog"));
-    for (pid, _) in processes {
+    kill_after_watchdog(&place, run);
+    for (pid, _) in place.processes() {
         signal(pid, "KILL");
     }
-    run.kill();
     let gone = until(Duration::from_secs(10), || place.processes().is_empty().then_some(()));
     assert!(gone.is_some(), "{:?}", place.processes());
     let owing = place.gameday(&["undo", "--dry-run"]);

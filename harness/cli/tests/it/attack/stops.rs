@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Figure, OUTAGE, healed, journal};
 use crate::support::{Place, Said, alone, signal, until};
-use crate::target::{Begin, in_force, lab_up, newest_run, order_works};
+use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// The first revert begins this soon after the decision.
 const FIRST_REVERT_MAX: Duration = Duration::from_millis(100);
@@ -150,12 +150,7 @@ fn two_runs_do_not_attack_one_system_and_a_debt_blocks_it() {
     assert!(second.err.contains("is held by run"), "{second:?}");
 
     // With both dead, the second one is told about the debt of the first.
-    let watchdog = crate::target::watchdog(&one).unwrap();
-    signal(watchdog, "KILL");
-    let gone =
-        until(Duration::from_secs(5), || crate::target::watchdog(&one).is_none().then_some(()));
-    assert!(gone.is_some());
-    run.kill();
+    kill_after_watchdog(&one, run);
     let second = other.gameday(&["run", &file, "--lab", &shop]);
     assert_eq!(second.code, 69, "{second:?}");
     assert!(second.err.contains("still owes this system: fault down in trial 1"), "{second:?}");
