@@ -1,8 +1,9 @@
 //! How long after an interrupt everything in the proxy flows again: 20 edges of one proxy process
 //! are black holes, and each of 1,000 callers' connections has a request held back.
 //!
-//! `time_to_safe ROUNDS` prints one number a line: milliseconds from the interrupt to the last
-//! answer. A real engine with the real injector, its witness and a ledger on disk; only the system
+//! `time_to_safe ROUNDS open` prints two numbers a line: milliseconds from the interrupt until the
+//! callee has all that was held back, and until the callers have the last answer. With `opened-under-fault` the connections are opened while the faults are in force, so
+//! that the proxy has yet to dial for each of them. A real engine with the real injector, its witness and a ledger on disk; only the system
 //! around the proxy is small. `ci/bench/safety.sh` runs it.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark has a clock and tasks of its own")]
@@ -11,8 +12,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration as StdDuration, Instant};
 
 use harness_core::event::{AbortRequest, Done, Event};
@@ -35,12 +36,14 @@ use harness_engine::store::RunStore;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 const EDGES: usize = 20;
 const CONNECTIONS_PER_EDGE: usize = 50;
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+const HELD: &[u8] = b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const STEP_MAX: StdDuration = StdDuration::from_secs(30);
 /// A plan as `gameday plan --json` prints it; all but its faults and times is kept.
@@ -276,14 +279,18 @@ fn plan(topology: &Topology) -> ended::Result<Plan> {
     Ok(plan)
 }
 
-/// Answers every request, for ever.
-async fn upstream(listener: TcpListener) {
+/// Answers every request, for ever, and keeps when the last one came that was held back.
+async fn upstream(listener: TcpListener, last: Arc<Mutex<Instant>>) {
     let mut connections = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
+        let last = Arc::clone(&last);
         connections.spawn(async move {
             let mut piece = [0; 1024];
             while let Ok(length) = stream.read(&mut piece).await {
                 // One request fits into one piece here.
+                if piece.starts_with(HELD) {
+                    *last.lock().expect("nobody panics with it") = Instant::now();
+                }
                 if length == 0 || stream.write_all(ANSWER).await.is_err() {
                     return;
                 }
@@ -292,29 +299,71 @@ async fn upstream(listener: TcpListener) {
     }
 }
 
-/// Sends one request on each of the callers' connections; none of them is answered yet.
-async fn hold(listen: &[SocketAddr]) -> ended::Result<JoinSet<std::io::Result<Instant>>> {
-    let mut held = JoinSet::new();
+/// When the callers open their connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// Before the faults: what is held back are bytes.
+    Before,
+    /// While they are in force: the proxy dials only afterwards.
+    Under,
+}
+
+/// The world around the harness.
+#[derive(Clone, Copy)]
+struct Callers<'a> {
+    opening: Opening,
+    /// Of the callers and the callee.
+    threads: &'a Handle,
+    /// When the callee got the last request that was held back.
+    came: &'a Mutex<Instant>,
+}
+
+async fn connect(listen: Vec<SocketAddr>) -> ended::Result<Vec<TcpStream>> {
+    let mut streams = Vec::new();
     for address in listen {
         for _ in 0..CONNECTIONS_PER_EDGE {
-            let mut stream = TcpStream::connect(address).await?;
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            stream.write_all(REQUEST).await?;
-            held.spawn(async move {
-                let mut answer = [0; 1024];
-                let length = stream.read(&mut answer).await?;
-                if length == 0 {
-                    return Err(std::io::Error::other("a held connection was closed"));
-                }
-                Ok(Instant::now())
-            });
+            streams.push(stream);
         }
+    }
+    Ok(streams)
+}
+
+/// Has one request answered on each connection.
+async fn use_once(mut streams: Vec<TcpStream>) -> ended::Result<Vec<TcpStream>> {
+    for stream in &mut streams {
+        stream.write_all(REQUEST).await?;
+        answer(stream).await?;
+    }
+    Ok(streams)
+}
+
+async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+    let length = stream.read(&mut [0; 1024]).await?;
+    if length == 0 {
+        return Err(std::io::Error::other("a connection was closed"));
+    }
+    Ok(())
+}
+
+/// Sends one request on each of the callers' connections; none of them is answered yet.
+async fn hold(streams: Vec<TcpStream>) -> ended::Result<JoinSet<std::io::Result<Instant>>> {
+    let mut held = JoinSet::new();
+    for mut stream in streams {
+        stream.write_all(HELD).await?;
+        held.spawn(async move { answer(&mut stream).await.map(|()| Instant::now()) });
     }
     Ok(held)
 }
 
 /// `number` tells the runs apart: a proxy refuses what it was told to revert before.
-async fn round(proxy: &Proxy, number: i64) -> ended::Result<StdDuration> {
+async fn round(
+    proxy: &Proxy,
+    number: i64,
+    callers: Callers<'_>,
+) -> ended::Result<[StdDuration; 2]> {
+    let Callers { opening, threads: callers, came } = callers;
     let folder = tempfile::tempdir()?;
     let topology = proxy.topology();
     let plan = plan(&topology)?;
@@ -339,6 +388,13 @@ async fn round(proxy: &Proxy, number: i64) -> ended::Result<StdDuration> {
         enough: None,
         watchdog: None,
     };
+    let listen = proxy.listen.clone();
+    let before = match opening {
+        Opening::Before => {
+            callers.spawn(async { use_once(connect(listen).await?).await }).await??
+        }
+        Opening::Under => Vec::new(),
+    };
     let running = tokio::spawn(run(input));
     let began = Instant::now();
     while in_force.0.load(Ordering::SeqCst) < EDGES {
@@ -347,7 +403,12 @@ async fn round(proxy: &Proxy, number: i64) -> ended::Result<StdDuration> {
         }
         tokio::time::sleep(StdDuration::from_millis(10)).await;
     }
-    let mut held = hold(&proxy.listen).await?;
+    let listen = proxy.listen.clone();
+    let streams = match opening {
+        Opening::Before => before,
+        Opening::Under => callers.spawn(connect(listen)).await??,
+    };
+    let mut held = callers.spawn(hold(streams)).await??;
     // All of them are in the proxy; an answer now would be a hole in the black hole.
     tokio::time::sleep(StdDuration::from_millis(200)).await;
     if let Some(early) = held.try_join_next() {
@@ -363,21 +424,31 @@ async fn round(proxy: &Proxy, number: i64) -> ended::Result<StdDuration> {
     if !matches!(summary.end, EndOfRun::Aborted { .. }) || !summary.owed.is_empty() {
         return Err(format!("the run did not end clean: {summary:?}").into());
     }
-    Ok(last)
+    let at_callee = came.lock().expect("nobody panics with it").duration_since(interrupted);
+    Ok([at_callee, last])
 }
 
 fn main() -> ended::Result<()> {
-    let rounds: u32 = std::env::args().nth(1).ok_or("usage: time_to_safe ROUNDS")?.parse()?;
+    const USAGE: &str = "usage: time_to_safe ROUNDS open|opened-under-fault";
+    let rounds: u32 = std::env::args().nth(1).ok_or(USAGE)?.parse()?;
+    let opening = match std::env::args().nth(2).as_deref() {
+        Some("open") => Opening::Before,
+        Some("opened-under-fault") => Opening::Under,
+        _ => return Err(USAGE.into()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Callers and callee are not the harness: they have threads of their own.
+    let others = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let listener = others.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let address = listener.local_addr()?;
+    let came = Arc::new(Mutex::new(Instant::now()));
+    others.spawn(upstream(listener, Arc::clone(&came)));
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let mut aside = JoinSet::new();
-        aside.spawn(upstream(listener));
         let proxy = Proxy::start(address)?;
         for number in 0..rounds {
-            let took = round(&proxy, i64::from(number)).await?;
-            println!("{:.3}", took.as_secs_f64() * 1e3);
+            let around = Callers { opening, threads: others.handle(), came: &came };
+            let [callee, callers] = round(&proxy, i64::from(number), around).await?;
+            println!("{:.3} {:.3}", callee.as_secs_f64() * 1e3, callers.as_secs_f64() * 1e3);
         }
         Ok(())
     })

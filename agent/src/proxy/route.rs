@@ -73,13 +73,12 @@ impl Route {
     }
 
     fn carry_out(&mut self, standing: &Standing) -> io::Result<()> {
-        let refuse = standing.effect == Some(ProxyEffect::Refuse);
-        if refuse {
+        if !standing.listens() {
             self.listener = None;
         } else if self.listener.is_none() {
             self.listener = Some(listen(self.data.listen)?);
         }
-        self.data.counters.listening.store(!refuse, Ordering::Relaxed);
+        self.data.counters.listening.store(standing.listens(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -14,8 +14,37 @@ use tokio::sync::watch;
 pub(super) struct Standing {
     /// Counts the orders of this route; the answer names it.
     pub(super) number: u64,
+    /// The first of the last orders that all ask the same of the listener.
+    listener_since: u64,
     /// `None` passes everything through.
     pub(super) effect: Option<ProxyEffect>,
+}
+
+impl Standing {
+    /// Passes everything through.
+    fn inert() -> Self {
+        Self { number: 0, listener_since: 0, effect: None }
+    }
+
+    /// Whether callers can connect under it.
+    pub(super) fn listens(&self) -> bool {
+        self.effect != Some(ProxyEffect::Refuse)
+    }
+
+    fn next(&self, effect: Option<ProxyEffect>) -> Self {
+        let number = self.number + 1;
+        let next = Self { number, listener_since: number, effect };
+        if next.listens() == self.listens() {
+            return Self { listener_since: self.listener_since, ..next };
+        }
+        next
+    }
+
+    /// Connections read the order that stands before each byte. Only the listener must be waited
+    /// for, and only where it has to be opened or closed.
+    fn is_carried_out(&self, applied: &Applied) -> bool {
+        applied.number >= self.listener_since && applied.pending.is_none()
+    }
 }
 
 /// How far a route is.
@@ -67,7 +96,7 @@ pub(super) fn route(
     listen: SocketAddr,
     upstream: SocketAddr,
 ) -> (RouteControl, RouteData) {
-    let (order, standing) = watch::channel(Standing { number: 0, effect: None });
+    let (order, standing) = watch::channel(Standing::inert());
     let (done, applied) = watch::channel(Applied { number: 0, pending: None });
     let counters = Arc::new(Counters::default());
     let control = RouteControl {
@@ -84,17 +113,14 @@ pub(super) fn route(
 impl RouteControl {
     /// Gives a new order.
     pub(super) fn order(&self, effect: Option<ProxyEffect>) {
-        self.standing.send_modify(|standing| {
-            *standing = Standing { number: standing.number + 1, effect };
-        });
+        self.standing.send_modify(|standing| *standing = standing.next(effect));
     }
 
     /// Waits until the newest order is carried out. The caller bounds it; this never gives up.
     pub(super) async fn carried_out(&self) {
-        let number = self.standing.borrow().number;
+        let standing = self.standing.borrow().clone();
         let mut applied = self.applied.clone();
-        let done =
-            applied.wait_for(|applied| applied.number >= number && applied.pending.is_none());
+        let done = applied.wait_for(|applied| standing.is_carried_out(applied));
         if done.await.is_err() {
             // The data thread is gone, and with it the process, in a moment.
             std::future::pending::<()>().await;
@@ -103,9 +129,12 @@ impl RouteControl {
 
     /// Why the newest order is not carried out, or `None` when it is.
     pub(super) fn pending(&self) -> Option<String> {
-        let number = self.standing.borrow().number;
+        let standing = self.standing.borrow();
         let applied = self.applied.borrow();
-        if applied.number < number {
+        if standing.is_carried_out(&applied) {
+            return None;
+        }
+        if applied.number < standing.listener_since {
             return Some(format!("the route on {} has not taken it up yet", self.listen));
         }
         applied.pending.clone()
@@ -129,5 +158,28 @@ impl RouteControl {
             spliced_bytes: count(&counters.spliced_bytes),
             answered: count(&counters.answered),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_listener_that_has_to_change_is_waited_for() {
+        let applied = |number| Applied { number, pending: None };
+        let start = Standing::inert();
+        let hole = start.next(Some(ProxyEffect::Blackhole));
+        assert!(hole.is_carried_out(&applied(0)), "connections read it themselves");
+        let refuse = hole.next(Some(ProxyEffect::Refuse));
+        assert!(!refuse.is_carried_out(&applied(1)), "the listener has to be closed");
+        assert!(refuse.is_carried_out(&applied(2)));
+        let open = refuse.next(None);
+        assert!(!open.is_carried_out(&applied(1)), "it may be closed in between");
+        assert!(!open.is_carried_out(&applied(2)), "the listener has to be opened");
+        assert!(open.is_carried_out(&applied(3)));
+        let failed = Applied { number: 3, pending: Some("taken".to_owned()) };
+        assert!(!open.is_carried_out(&failed));
+        assert!(!open.next(Some(ProxyEffect::Reset)).is_carried_out(&failed), "still closed");
     }
 }
