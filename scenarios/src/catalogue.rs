@@ -1,5 +1,7 @@
 //! The scenarios that come with the tool, by name.
 
+use crate::findings;
+
 /// A scenario that comes with the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -52,4 +54,10 @@ pub fn all() -> &'static [Entry] {
 /// The one of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name)
+}
+
+/// The one that was most likely meant by a name that none has.
+pub fn nearest(name: &str) -> Option<&'static Entry> {
+    let known: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+    find(findings::nearest(name, &known)?)
 }

@@ -37,6 +37,8 @@ pub struct PlanInput<'a> {
     pub seed: Option<u64>,
     /// In place of the scenario's number of trials per arm; placebo trials are at most as many.
     pub trials: Option<u32>,
+    /// In place of the scenario's number of placebo trials.
+    pub placebo: Option<u32>,
     /// In place of the scenario's mode.
     pub mode: Option<TrialMode>,
     /// `--with name=value`: defects of the system that are switched on.
@@ -95,6 +97,7 @@ pub fn check(
             systems: input.systems,
             seed: None,
             trials: None,
+            placebo: None,
             mode: None,
             defects: &[],
             capabilities: None,
@@ -127,6 +130,7 @@ fn context<'a>(scenario: &'a Scenario, input: &PlanInput<'a>) -> Context<'a> {
         systems: input.systems,
         seed: input.seed,
         trials: input.trials,
+        placebo: input.placebo,
         mode: input.mode,
         defects: input.defects,
         capabilities: Some(input.capabilities),

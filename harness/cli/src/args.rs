@@ -163,6 +163,9 @@ pub(crate) struct Scenario {
     /// Trials with the fault, in place of what the scenario says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) trials: Option<u32>,
+    /// Trials without a fault, in place of what the scenario says; 0 for a quick look
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) placebo: Option<u32>,
     /// `observed` compares plainly, without a confidence statement
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<Mode>,

@@ -60,8 +60,9 @@ mod tests {
     fn plan() -> Plan {
         let file = "payments-outage".to_owned();
         let (set, with) = (Vec::new(), Vec::new());
-        let (seed, trials, mode) = (Some(1), Some(2), Some(args::Mode::Observed));
-        let arguments = args::Scenario { file, set, with, trials, mode, seed };
+        let (seed, trials, placebo) = (Some(1), Some(2), None);
+        let mode = Some(args::Mode::Observed);
+        let arguments = args::Scenario { file, set, with, trials, placebo, mode, seed };
         scenario::plan(&arguments, Colour::Never)
             .unwrap_or_else(|_| panic!("the catalogue is valid"))
     }

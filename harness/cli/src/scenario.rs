@@ -34,9 +34,11 @@ pub(crate) fn source(name: &str) -> Result<Source, Failure> {
         return Ok(Source { name: format!("{name}.yaml"), text: entry.text.to_owned() });
     }
     let could_not = |why: &dyn std::fmt::Display| {
-        let known: Vec<_> = scenarios::catalogue::all().iter().map(|entry| entry.name).collect();
-        Failure::usage(format!("could not read the scenario {name}: {why}"))
-            .hint(format!("give a file, or one of the catalogue: {}", known.join(", ")))
+        let hint = match scenarios::catalogue::nearest(name) {
+            Some(entry) => format!("did you mean `{}`, of the catalogue?", entry.name),
+            None => "give a file, or one of the catalogue: `gameday validate --list`".to_owned(),
+        };
+        Failure::usage(format!("could not read the scenario {name}: {why}")).hint(hint)
     };
     let size = std::fs::metadata(path).map_err(|error| could_not(&error))?.len();
     if size > FILE_BYTES_MAX {
@@ -96,6 +98,7 @@ pub(crate) fn plan(arguments: &args::Scenario, colour: Colour) -> Result<Plan, F
     let input = PlanInput {
         seed: arguments.seed,
         trials: arguments.trials,
+        placebo: arguments.placebo,
         mode: arguments.mode.map(|mode| match mode {
             args::Mode::Inferred => TrialMode::Inferred,
             args::Mode::Observed => TrialMode::Observed,
@@ -119,6 +122,7 @@ pub(crate) fn load(file: &str, colour: Colour) -> Result<LoadPlan, Failure> {
         with: Vec::new(),
         seed: None,
         trials: None,
+        placebo: None,
         mode: None,
     };
     Ok(plan(&arguments, colour)?.load)

@@ -40,6 +40,7 @@ pub(crate) struct Context<'a> {
     pub(crate) systems: &'a [SystemKind],
     pub(crate) seed: Option<u64>,
     pub(crate) trials: Option<u32>,
+    pub(crate) placebo: Option<u32>,
     pub(crate) mode: Option<TrialMode>,
     pub(crate) defects: &'a [(String, String)],
     /// `None` while only the text is checked.
@@ -62,7 +63,7 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
     let before = findings.count();
     let phases = phases::lower(spec, &faults.plans, &steady, findings);
     let readable = readable && findings.count() == before;
-    let arms = trials::arms(spec, &faults, findings);
+    let arms = trials::arms(spec, context, &faults, findings);
     let timeline = window::Timeline::new(phases, &faults);
     let objectives = objectives::lower(&spec.claims.objectives, load.as_ref(), findings);
     let expectations = expectations::lower(

@@ -53,8 +53,19 @@ pub(super) fn seed(spec: &Spec, context: &Context<'_>) -> u64 {
     context.seed.or(said).unwrap_or(SEED_DEFAULT)
 }
 
+/// How many trials without a fault are asked for, where that is said.
+fn placebo_said(spec: &Spec, context: &Context<'_>) -> Option<u64> {
+    let written = spec.trials.placebo.as_ref().map(|placebo| placebo.value);
+    context.placebo.map(u64::from).or(written)
+}
+
 /// The arms as said; else one with all faults, and a placebo.
-pub(super) fn arms(spec: &Spec, faults: &Faults, findings: &mut Findings) -> Vec<Arm> {
+pub(super) fn arms(
+    spec: &Spec,
+    context: &Context<'_>,
+    faults: &Faults,
+    findings: &mut Findings,
+) -> Vec<Arm> {
     let all = || faults.names.iter().map(|name| FaultId::new(&name.value)).collect::<Vec<_>>();
     let trials = &spec.trials;
     let Some(said) = &trials.arms else {
@@ -62,7 +73,7 @@ pub(super) fn arms(spec: &Spec, faults: &Faults, findings: &mut Findings) -> Vec
         if !faults.names.is_empty() {
             arms.push(Arm { name: ArmName::new("fault"), faults: all() });
         }
-        if arms.is_empty() || trials.placebo.as_ref().is_none_or(|count| count.value > 0) {
+        if arms.is_empty() || placebo_said(spec, context).is_none_or(|count| count > 0) {
             arms.push(Arm { name: ArmName::new("placebo"), faults: Vec::new() });
         }
         return arms;
@@ -204,7 +215,7 @@ fn count(arm: &Arm, paired: u64, wanted: &Wanted<'_>, findings: &mut Findings) -
     let needed = needed(arm, arms, expectations);
     let lone = spec.faults.is_empty();
     let said = if arm.is_placebo() && !lone {
-        trials.placebo.as_ref().map(|placebo| placebo.value)
+        placebo_said(spec, context)
     } else {
         trials.count.as_ref().map(|(_, max)| max.value)
     };
@@ -217,7 +228,10 @@ fn count(arm: &Arm, paired: u64, wanted: &Wanted<'_>, findings: &mut Findings) -
     let default = if mode == TrialMode::Observed { default.min(COUNT) } else { default };
     let count = said.unwrap_or(default);
     let count = match context.trials.map(u64::from) {
-        Some(wanted) if arm.is_placebo() && !lone => count.min(wanted),
+        Some(wanted) if arm.is_placebo() && !lone => match context.placebo {
+            Some(_) => count,
+            None => count.min(wanted),
+        },
         Some(wanted) => wanted,
         None => count,
     };

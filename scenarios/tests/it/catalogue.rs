@@ -23,6 +23,7 @@ fn every_scenario_is_clean_and_its_plan_is_on_record() {
         let input = PlanInput {
             seed: None,
             trials: None,
+            placebo: None,
             mode: None,
             defects: &[],
             capabilities: &capabilities,

@@ -149,6 +149,14 @@ fn only_what_is_claimed_of_the_placebo_takes_more_of_it() {
 }
 
 #[test]
+fn what_is_claimed_of_the_placebo_cannot_do_without() {
+    let quiet = "    - {id: breaker, expect: {staysQuiet: {action: open}}}\n";
+    let text = scenario(&format!("  automation:\n{quiet}"), "");
+    let refused = plan_of(&text, |input| input.placebo = Some(0)).unwrap_err();
+    assert!(refused.contains("placebo"), "{refused}");
+}
+
+#[test]
 fn rules_about_a_time_name_its_fault() {
     let planned = automation(
         "    - id: breaker\n      expect:\n        obeysKillSwitch: {switch: down}\n        \

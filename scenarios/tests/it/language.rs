@@ -40,6 +40,12 @@ fn overrides_take_the_place_of_what_is_said() {
     let twelve = plan_of(OUTAGE, |input| input.trials = Some(12)).unwrap();
     assert_eq!(arms(&twelve), BTreeMap::from([("fault", 12), ("placebo", 5)]));
     assert!(plan_of(OUTAGE, |input| input.trials = Some(0)).unwrap_err().contains("S032"));
+    let lone = plan_of(OUTAGE, |input| {
+        (input.trials, input.placebo) = (Some(1), Some(0));
+    });
+    assert_eq!(arms(&lone.unwrap()), BTreeMap::from([("fault", 1)]));
+    let more = plan_of(OUTAGE, |input| (input.trials, input.placebo) = (Some(1), Some(3)));
+    assert_eq!(arms(&more.unwrap()), BTreeMap::from([("fault", 1), ("placebo", 3)]));
 }
 
 #[test]

@@ -416,6 +416,7 @@ pub(crate) fn capabilities() -> BTreeMap<String, Capability> {
 pub(crate) struct Overrides {
     pub(crate) seed: Option<u64>,
     pub(crate) trials: Option<u32>,
+    pub(crate) placebo: Option<u32>,
     pub(crate) mode: Option<TrialMode>,
     pub(crate) defects: Vec<(String, String)>,
     pub(crate) capabilities: BTreeMap<String, Capability>,
@@ -432,6 +433,7 @@ pub(crate) fn plan_of(text: &str, change: impl Fn(&mut Overrides)) -> Result<Pla
     let mut overrides = Overrides {
         seed: None,
         trials: None,
+        placebo: None,
         mode: None,
         defects: Vec::new(),
         capabilities: capabilities(),
@@ -440,6 +442,7 @@ pub(crate) fn plan_of(text: &str, change: impl Fn(&mut Overrides)) -> Result<Pla
     let input = PlanInput {
         seed: overrides.seed,
         trials: overrides.trials,
+        placebo: overrides.placebo,
         mode: overrides.mode,
         defects: &overrides.defects,
         capabilities: &overrides.capabilities,

@@ -42,6 +42,16 @@ fn every_scenario_of_the_catalogue_is_valid_and_listed() {
 }
 
 #[test]
+fn a_misspelt_name_is_answered_with_the_one_that_was_meant() {
+    let place = Place::new();
+    let said = place.gameday(&["run", "payment-outage"]);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("did you mean `payments-outage`"), "{}", said.err);
+    let said = place.gameday(&["plan", "no/such/file.yaml"]);
+    assert!(said.err.contains("gameday validate --list"), "{}", said.err);
+}
+
+#[test]
 fn a_wrong_scenario_starts_nothing() {
     let place = Place::new();
     let text = "apiVersion: gameday.dev/v1alpha1\nkind: Scenario\nmetadata: {name: wrong}\n\

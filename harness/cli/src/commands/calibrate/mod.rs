@@ -60,6 +60,7 @@ pub(super) fn run(global: &Global, arguments: &Calibrate) -> Result<u8, Failure>
         set: arguments.set.clone(),
         with: arguments.with.clone(),
         trials: Some(arguments.placebo),
+        placebo: None,
         mode: Some(Mode::Inferred),
         seed: arguments.seed,
     };
