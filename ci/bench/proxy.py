@@ -190,8 +190,8 @@ class Bench(Rounds):
                             [one[name] for one in ours], lambda x, most=limit: x <= most)
         self.table.goal(goal, f"the earliest minus asked, us, {how}", ">= 0",
                         [min(one["early"] for one in ours)] if ours else [], lambda x: x >= 0)
-        if Noxious.name in found:
-            theirs = found[Noxious.name]
+        theirs = found.get(Noxious.name)
+        if theirs:
             for name in ("p50", "p99"):
                 self.table.add("", f"error {name} in us of noxious, {how}", "",
                                figures.spread([one[name] for one in theirs]), len(theirs), "")
@@ -208,7 +208,7 @@ class Bench(Rounds):
                                 lambda x: x <= 0.35)
             else:
                 self.table.open("D1", f"error p50, of noxious, {how}", "<= 0.35x",
-                                "noxious is not installed here")
+                                "noxious could not be built here")
 
     def loaded(self):
         found = self.delayed(10_000, 100, 3000, 3)

@@ -222,44 +222,32 @@ class Nginx(Proxy):
 
 
 class Noxious(Proxy):
-    """noxious-server, a Toxiproxy in Rust."""
+    """The proxy core of noxious, a Toxiproxy in Rust, as `ci/bench/noxious` makes it a process."""
 
     name = "noxious"
-    API = 18489
 
     def command(self):
-        return [noxious(), "--host", "127.0.0.1", "--port", str(self.API)]
+        self.control = free_ports(len(self.upstreams) + 1)[-1]
+        routes = [f"{name}=127.0.0.1:{listen}=127.0.0.1:{upstream}"
+                  for name, listen, upstream in self.routes()]
+        return [noxious(), f"127.0.0.1:{self.control}", *routes]
 
-    def ready(self):
-        await_port(self.API, self.process)
-        for name, listen, upstream in self.routes():
-            self.ask("POST", "/proxies", {
-                "name": name, "listen": f"127.0.0.1:{listen}",
-                "upstream": f"127.0.0.1:{upstream}", "enabled": True,
-            })
-        super().ready()
-
-    def ask(self, method, path, body=None):
-        api = http.client.HTTPConnection("127.0.0.1", self.API, timeout=5)
-        text = None if body is None else json.dumps(body)
-        api.request(method, path, text, {"Content-Type": "application/json"})
-        answer = api.getresponse()
-        found = answer.read()
-        api.close()
-        if answer.status >= 300:
-            raise SystemExit(f"noxious: {method} {path}: {answer.status} {found}")
+    def order(self, line):
+        with socket.create_connection(("127.0.0.1", self.control), timeout=5) as control:
+            control.sendall(f"{line}\n".encode())
+            answer = control.recv(16)
+        if answer != b"ok\n":
+            raise SystemExit(f"noxious: {line}: {answer}")
 
     def delay(self, name, micros):
-        toxic = {"name": name, "type": "latency", "stream": "upstream", "toxicity": 1.0,
-                 "attributes": {"latency": micros // 1000, "jitter": 0}}
-        self.ask("POST", "/proxies/echo/toxics", toxic)
+        self.order(f"delay echo {micros // 1000}")
 
     def restore(self, name):
-        self.ask("DELETE", f"/proxies/echo/toxics/{name}")
+        self.order("restore echo")
 
 
 def noxious():
-    return os.environ.get("NOXIOUS") or shutil.which("noxious-server")
+    return os.environ.get("NOXIOUS")
 
 
 def known():
