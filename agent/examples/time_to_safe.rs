@@ -2,7 +2,8 @@
 //! are black holes, and each of 1,000 callers' connections has a request held back.
 //!
 //! `time_to_safe ROUNDS open` prints two numbers a line: milliseconds from the interrupt until the
-//! callee has all that was held back, and until the callers have the last answer. With `opened-under-fault` the connections are opened while the faults are in force, so
+//! callee has all that was held back, which it answers only then, and until the callers have the
+//! last answer. With `opened-under-fault` the connections are opened while the faults are in force, so
 //! that the proxy has yet to dial for each of them. A real engine with the real injector, its witness and a ledger on disk; only the system
 //! around the proxy is small. `ci/bench/safety.sh` runs it.
 
@@ -12,8 +13,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration as StdDuration, Instant};
 
 use harness_core::event::{AbortRequest, Done, Event};
@@ -37,7 +38,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 const EDGES: usize = 20;
@@ -279,17 +280,42 @@ fn plan(topology: &Topology) -> ended::Result<Plan> {
     Ok(plan)
 }
 
-/// Answers every request, for ever, and keeps when the last one came that was held back.
-async fn upstream(listener: TcpListener, last: Arc<Mutex<Instant>>) {
+/// What the callee knows of the requests that were held back.
+#[derive(Default)]
+struct Released {
+    /// Those of this round that have come.
+    count: AtomicUsize,
+    /// When the last one of a round came.
+    all: watch::Sender<Option<Instant>>,
+}
+
+impl Released {
+    /// Takes note of one, and waits until all of its round have come.
+    async fn one(&self) {
+        let mut all = self.all.subscribe();
+        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == EDGES * CONNECTIONS_PER_EDGE {
+            self.all.send_replace(Some(Instant::now()));
+        }
+        drop(all.wait_for(Option::is_some).await);
+    }
+
+    fn next_round(&self) {
+        self.count.store(0, Ordering::SeqCst);
+        self.all.send_replace(None);
+    }
+}
+
+/// Answers every request, for ever; those that were held back when all of them have come.
+async fn upstream(listener: TcpListener, released: Arc<Released>) {
     let mut connections = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
-        let last = Arc::clone(&last);
+        let released = Arc::clone(&released);
         connections.spawn(async move {
             let mut piece = [0; 1024];
             while let Ok(length) = stream.read(&mut piece).await {
                 // One request fits into one piece here.
                 if piece.starts_with(HELD) {
-                    *last.lock().expect("nobody panics with it") = Instant::now();
+                    released.one().await;
                 }
                 if length == 0 || stream.write_all(ANSWER).await.is_err() {
                     return;
@@ -314,8 +340,8 @@ struct Callers<'a> {
     opening: Opening,
     /// Of the callers and the callee.
     threads: &'a Handle,
-    /// When the callee got the last request that was held back.
-    came: &'a Mutex<Instant>,
+    /// What the callee got of what was held back.
+    released: &'a Released,
 }
 
 async fn connect(listen: Vec<SocketAddr>) -> ended::Result<Vec<TcpStream>> {
@@ -363,7 +389,8 @@ async fn round(
     number: i64,
     callers: Callers<'_>,
 ) -> ended::Result<[StdDuration; 2]> {
-    let Callers { opening, threads: callers, came } = callers;
+    let Callers { opening, threads: callers, released } = callers;
+    released.next_round();
     let folder = tempfile::tempdir()?;
     let topology = proxy.topology();
     let plan = plan(&topology)?;
@@ -424,8 +451,8 @@ async fn round(
     if !matches!(summary.end, EndOfRun::Aborted { .. }) || !summary.owed.is_empty() {
         return Err(format!("the run did not end clean: {summary:?}").into());
     }
-    let at_callee = came.lock().expect("nobody panics with it").duration_since(interrupted);
-    Ok([at_callee, last])
+    let all = released.all.borrow().ok_or("the callee did not get all that was held back")?;
+    Ok([all.duration_since(interrupted), last])
 }
 
 fn main() -> ended::Result<()> {
@@ -441,12 +468,12 @@ fn main() -> ended::Result<()> {
     let others = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = others.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let address = listener.local_addr()?;
-    let came = Arc::new(Mutex::new(Instant::now()));
-    others.spawn(upstream(listener, Arc::clone(&came)));
+    let released = Arc::new(Released::default());
+    others.spawn(upstream(listener, Arc::clone(&released)));
     runtime.block_on(async {
         let proxy = Proxy::start(address)?;
         for number in 0..rounds {
-            let around = Callers { opening, threads: others.handle(), came: &came };
+            let around = Callers { opening, threads: others.handle(), released: &released };
             let [callee, callers] = round(&proxy, i64::from(number), around).await?;
             println!("{:.3} {:.3}", callee.as_secs_f64() * 1e3, callers.as_secs_f64() * 1e3);
         }

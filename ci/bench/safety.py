@@ -196,8 +196,8 @@ Written by `ci/bench/safety.sh {rounds}`, {date}; {cores} cores, Linux {kernel},
 
 TAIL = """
 T1: 20 edges of one proxy process are black holes, each of 1,000 connections has a request held \
-back, and the clock runs from the interrupt to the last of these requests at the callee. Callers and \
-callee, which answers each, run on the same cores. \
+back, and the clock runs from the interrupt to the last of these requests at the callee, which \
+answers them only then. Callers, callee, proxy and harness share the cores. \
 T2 takes ten services of the lab, each with a limit on descriptors and a stop. It runs from the abort's entry in the journal to the answer of the last revert; its proof by the \
 witness, which looks 3 times in a row every 50 ms, comes later and is shown apart. T3 starts a cold \
 `gameday undo` after watchdog and harness were both killed with `kill -9`; it ends when the witness \
