@@ -9,7 +9,10 @@ pub mod exec;
 mod hash;
 pub mod http;
 pub mod lab;
+mod mark;
+mod netns;
 pub mod process;
+mod program;
 pub mod proxy;
 pub mod unix_socket;
 
@@ -27,6 +30,10 @@ pub const TIMERFD: Requirement = Requirement("timerfd");
 pub const PIDFD: Requirement = Requirement("pidfd");
 /// Limits of other processes are changed.
 pub const PRLIMIT: Requirement = Requirement("prlimit");
+/// Network namespaces are entered, by this process and by programs that it calls.
+pub const ENTER_NAMESPACES: Requirement = Requirement("enter-namespaces");
+/// Packets are filtered by rules of the kernel.
+pub const NFTABLES: Requirement = Requirement("nftables");
 /// Processes are told apart by their start time.
 pub const PROC: Requirement = Requirement("proc");
 

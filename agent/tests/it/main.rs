@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conformance_packets;
 mod conformance_pods;
 mod conformance_proxy;
 mod golden;
+mod namespace;
 mod proxy_control;
 mod proxy_edges;
 mod proxy_effects;

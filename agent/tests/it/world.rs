@@ -31,7 +31,11 @@ pub(crate) struct Callee {
 
 impl Callee {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Behind a listener that may belong to another network namespace.
+    pub(crate) fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&requests);
@@ -73,12 +77,19 @@ pub(crate) struct Proxy {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) socket: PathBuf,
     pub(crate) folder: TempDir,
+    way: Vec<String>,
     child: Child,
 }
 
 impl Proxy {
     /// A proxy with one route per upstream, all on [`EDGE`].
     pub(crate) fn start(upstreams: &[SocketAddr]) -> Self {
+        Self::start_by(&[], upstreams)
+    }
+
+    /// The same by way of another command, which becomes it: `ip netns exec NAME`.
+    pub(crate) fn start_by(way: &[&str], upstreams: &[SocketAddr]) -> Self {
+        let way: Vec<String> = way.iter().map(|word| (*word).to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         // Held together until the last is chosen, so that no two are the same.
         let held: Vec<_> =
@@ -93,8 +104,8 @@ impl Proxy {
         let config = serde_json::json!({"format": "gameday.proxy/1", "routes": routes});
         std::fs::write(folder.path().join("proxy.json"), config.to_string()).unwrap();
         let socket = folder.path().join("proxy.sock");
-        let child = spawn(&folder);
-        let mut proxy = Self { listen, socket, folder, child };
+        let child = spawn(&way, &folder);
+        let mut proxy = Self { listen, socket, folder, way, child };
         proxy.await_ready();
         proxy
     }
@@ -113,7 +124,7 @@ impl Proxy {
     /// Kills the process and starts another in its place.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.folder);
+        self.child = spawn(&self.way, &self.folder);
         self.await_ready();
     }
 
@@ -189,9 +200,11 @@ impl Drop for Proxy {
     }
 }
 
-fn spawn(folder: &TempDir) -> Child {
+fn spawn(way: &[String], folder: &TempDir) -> Child {
     let file = |name| folder.path().join(name);
-    Command::new(env!("CARGO_BIN_EXE_agent-proxy"))
+    let mut words = way.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_agent-proxy")]);
+    Command::new(words.next().unwrap())
+        .args(words)
         .arg("--config")
         .arg(file("proxy.json"))
         .arg("--socket")

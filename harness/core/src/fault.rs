@@ -182,6 +182,12 @@ pub trait Injector: Send + Sync + 'static {
     /// The mechanism that the plan fixes, in a word or two: `proxy`, `SIGKILL`.
     fn mechanism(spec: &Self::Spec) -> String;
 
+    /// Whether the place on this machine that the specification names is there. Asked before a run
+    /// begins, so that it is refused at once; a plan knows nothing of it. Reads only.
+    fn ready(_spec: &Self::Spec) -> Result<(), FaultError> {
+        Ok(())
+    }
+
     /// Chooses the target, reads the prior state, derives every name. Changes nothing.
     fn arm(
         &self,

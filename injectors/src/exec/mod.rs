@@ -5,7 +5,6 @@
 //! group of its own, with a cleared environment and bounded output; it is killed at its deadline.
 //! What a program does is its own business: here is only how it is asked and believed.
 
-mod mark;
 mod program;
 mod witness;
 
@@ -21,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::lab::refuse_control;
+use crate::mark;
+use crate::program::end_others;
 use program::{Ask, failed};
 
 /// The protocol's name and version, in every question.
@@ -197,7 +198,7 @@ impl Injector for Exec {
             failed("revert", &undo.program, &format!("could not mark it: {error}"))
         })?;
         // An injection of a harness that died may still be under way.
-        program::end_others(&name, "inject");
+        end_others(&name, "inject");
         let PutBack { reverted } = undo.ask(cx, "revert").ask().await?;
         Ok(reverted)
     }

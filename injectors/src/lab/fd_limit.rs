@@ -89,9 +89,10 @@ impl Lowered {
     }
 }
 
-/// What a caller sees that the process has no room for; an odd sight may be a shortage of our own.
+/// What a caller sees that the process has no room for; what did not even open, or is odd, may be
+/// a shortage of our own.
 fn is_refused(seen: &Seen) -> bool {
-    !is_healthy(seen) && !matches!(seen, Seen::Odd(_))
+    !is_healthy(seen) && !matches!(seen, Seen::Odd(_) | Seen::Unopened(_))
 }
 
 impl ProcessSpec for LimitSpec {

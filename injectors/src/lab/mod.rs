@@ -33,7 +33,7 @@ pub use spend::LabControl;
 pub use system::LabSystem;
 pub use targets::Which;
 
-use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, proxy};
+use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, netns, proxy};
 
 /// The key of this kind of system in scenarios and in the registry.
 pub const LAB: &str = "lab";
@@ -41,6 +41,7 @@ pub const LAB: &str = "lab";
 /// Registers every kind of fault on the lab.
 pub(crate) fn register(registry: &mut Registry) {
     proxy::register(registry, LAB);
+    netns::register(registry, LAB);
     let injector = Arc::new(exec::Exec);
     let witness = Arc::new(exec::ExecWitness);
     registry.register(LAB, FaultEntry { injector, witness, requires: vec![PROC] });

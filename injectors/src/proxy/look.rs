@@ -3,18 +3,21 @@
 //! It is independent of the injector and of the proxy's control socket.
 
 use std::io;
+use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 use harness_core::time::Clock;
 use harness_core::units::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What a caller sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// The connection is refused.
     Refused,
+    /// It does not open in this time.
+    Unopened(Duration),
     /// The connection is reset, while it is opened or later.
     Reset,
     /// It is open, the request is sent, and no byte comes.
@@ -30,7 +33,7 @@ pub enum Seen {
         /// From the request to the first byte of the answer, one per request.
         took: Vec<Duration>,
     },
-    /// Something that says nothing: the connection did not open in time, no HTTP, no descriptor.
+    /// Something that says nothing: no HTTP, no descriptor.
     Odd(String),
 }
 
@@ -38,6 +41,7 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
+            Self::Unopened(within) => write!(f, "no connection within {within}"),
             Self::Reset => f.write_str("connection reset"),
             Self::Silent => f.write_str("connected, but no byte came"),
             Self::Closed => f.write_str("closed without a whole answer"),
@@ -99,6 +103,19 @@ pub async fn look(address: &str, question: Question<'_>, clock: &dyn Clock) -> S
     }
 }
 
+/// The same from a socket that was made elsewhere, in another network namespace say.
+pub(crate) async fn look_from(
+    socket: TcpSocket,
+    address: SocketAddr,
+    question: Question<'_>,
+    clock: &dyn Clock,
+) -> Seen {
+    match opened(socket.connect(address), question.silence).await {
+        Ok(mut stream) => ask(&mut stream, &address.to_string(), question, clock).await,
+        Err(seen) => seen,
+    }
+}
+
 /// The same on so many connections side by side; each stays open until all have ended, so that
 /// none profits from another's end.
 pub(crate) async fn look_on(
@@ -115,9 +132,16 @@ pub(crate) async fn look_on(
 }
 
 async fn open(address: &str, silence: Duration) -> Result<TcpStream, Seen> {
-    let stream = tokio::time::timeout(silence.as_std(), TcpStream::connect(address))
+    opened(TcpStream::connect(address), silence).await
+}
+
+async fn opened(
+    opening: impl Future<Output = io::Result<TcpStream>>,
+    silence: Duration,
+) -> Result<TcpStream, Seen> {
+    let stream = tokio::time::timeout(silence.as_std(), opening)
         .await
-        .map_err(|_| Seen::Odd(format!("no connection within {silence}")))?
+        .map_err(|_| Seen::Unopened(silence))?
         .map_err(|error| broken(&error))?;
     stream.set_nodelay(true).map_err(|error| broken(&error))?;
     Ok(stream)

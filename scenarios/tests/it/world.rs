@@ -271,7 +271,15 @@ on_an_edge! {
     HalfOpenFault, HalfOpen, "half-open" {};
     TruncateFault, Truncate, "truncate" { after_bytes: u64 };
     CorruptFault, Corrupt, "corrupt" { every_bytes: u64 };
+    PartitionFault, Partition, "partition" { namespace: String, mode: PartitionMode };
     FlappingFault, Flapping, "flapping" { mode: Mode, down: Duration, up: Duration };
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum PartitionMode {
+    Drop,
+    Reset,
 }
 
 struct Blind;
@@ -314,7 +322,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
-    let edges: [Arc<dyn DynInjector>; 7] = [
+    let edges: [Arc<dyn DynInjector>; 8] = [
         Arc::new(HttpLatencyFault),
         Arc::new(BandwidthFault),
         Arc::new(StallFault),
@@ -322,6 +330,7 @@ pub(crate) fn registry() -> Registry {
         Arc::new(TruncateFault),
         Arc::new(CorruptFault),
         Arc::new(FlappingFault),
+        Arc::new(PartitionFault),
     ];
     for injector in edges {
         registry.register("lab", entry(injector, proxy));

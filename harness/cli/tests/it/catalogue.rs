@@ -2,13 +2,14 @@
 //! form: one fault trial and, on the healthy lab, one without, compared plainly. `cargo ci full`
 //! runs them inferred.
 
-use crate::support::run_undisturbed;
+use crate::netns::Netns;
+use crate::support::run_undisturbed_by;
 
 /// Scenarios that claim something of the trials without a fault, and cannot do without any.
 const CLAIMS_OVER_PLACEBO: [&str; 1] = ["breaker-automation"];
 
 /// Runs the quick form and gives its exit code and what it said.
-fn quick(scenario: &str, defect: Option<&str>) -> (i32, String) {
+fn quick(scenario: &str, defect: Option<&str>, netns: Option<&Netns>) -> (i32, String) {
     let mut arguments = vec!["run", scenario, "--mode", "observed", "--trials", "1"];
     if let Some(defect) = defect {
         arguments.extend(["--with", defect]);
@@ -16,7 +17,12 @@ fn quick(scenario: &str, defect: Option<&str>) -> (i32, String) {
             arguments.extend(["--placebo", "0"]);
         }
     }
-    let (place, said) = run_undisturbed(&arguments);
+    let set = netns.map(Netns::set);
+    if let Some(set) = &set {
+        arguments.extend(["--set", set]);
+    }
+    let way = netns.map(Netns::way).unwrap_or_default();
+    let (place, said) = run_undisturbed_by(&way, &arguments);
     assert!(place.processes().is_empty(), "left behind: {:?}", place.processes());
     (said.code, format!("{}\n{}", said.out, said.err))
 }
@@ -26,8 +32,23 @@ macro_rules! rows {
         $(
             #[test]
             fn $test() {
-                let (code, said) = quick($scenario, $defect);
+                let (code, said) = quick($scenario, $defect, None);
                 assert_eq!(code, $code, "{said}");
+            }
+        )+
+    };
+}
+
+/// The same in a network namespace, with a lab of its own in it; skipped where none can be had.
+macro_rules! rows_in_namespace {
+    ($($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                let Some(netns) = Netns::make(stringify!($test)) else { return };
+                let (code, said) = quick($scenario, $defect, Some(&netns));
+                assert_eq!(code, $code, "{said}");
+                assert_eq!(netns.tables(), "", "no rule is left");
             }
         )+
     };
@@ -85,4 +106,9 @@ rows! {
     a_price_spike_stops_the_shops_own_jobs: "price-spike", Some("cap=blunt") => 1;
     people_buy_while_payments_refuses: "journey-browse-and-buy", None => 0;
     people_cannot_buy_without_fallback: "journey-browse-and-buy", Some("fallback=off") => 1;
+}
+
+rows_in_namespace! {
+    a_partition_is_survived: "payments-partition", None => 0;
+    a_partition_without_breaker: "payments-partition", Some("breaker=off") => 1;
 }

@@ -16,6 +16,7 @@ mod injectors;
 mod interrupted;
 mod killed;
 mod load;
+mod netns;
 mod policy;
 mod repeated;
 mod stalled;

@@ -71,9 +71,10 @@ impl Place {
         self.spawn(self.command(arguments))
     }
 
-    /// Starts a command by way of another one, which must become it: `nsenter ... gameday ...`.
+    /// Starts a command by way of another one, which must become it: `nsenter ... gameday ...`;
+    /// directly without one.
     pub(crate) fn start_by(&self, way: &[String], arguments: &[&str]) -> Running {
-        let (program, before) = way.split_first().unwrap();
+        let Some((program, before)) = way.split_first() else { return self.start(arguments) };
         let inner = self.command(arguments);
         let mut command = Command::new(program);
         command.args(before).arg(inner.get_program()).args(inner.get_args());
@@ -211,17 +212,22 @@ const DISTURBED: [&str; 4] = ["stood still", "sent late", "baselineNotSteady", "
 /// busy neighbour spoils leaves the run inconclusive, as it must: that says nothing about the
 /// system, so it is measured again in a place of its own.
 pub(crate) fn run_undisturbed(arguments: &[&str]) -> (Place, Said) {
+    run_undisturbed_by(&[], arguments)
+}
+
+/// The same by way of another command.
+pub(crate) fn run_undisturbed_by(way: &[String], arguments: &[&str]) -> (Place, Said) {
     let _alone = alone();
     for _ in 1..MEASURED_MAX {
         let place = Place::new();
-        let said = place.gameday(arguments);
+        let said = place.start_by(way, arguments).end();
         let disturbed = place.only_run().is_some_and(|run| is_disturbed(&run));
         if said.code != 2 || !disturbed {
             return (place, said);
         }
     }
     let place = Place::new();
-    let said = place.gameday(arguments);
+    let said = place.start_by(way, arguments).end();
     (place, said)
 }
 

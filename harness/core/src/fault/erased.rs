@@ -27,6 +27,8 @@ pub trait DynInjector: Send + Sync {
     fn blast_radius(&self, spec: &Value, topology: &Topology) -> Result<BlastRadius, FaultError>;
     /// [`Injector::mechanism`].
     fn mechanism(&self, spec: &Value) -> Result<String, FaultError>;
+    /// [`Injector::ready`].
+    fn ready(&self, spec: &Value) -> Result<(), FaultError>;
     /// [`Injector::arm`].
     fn arm<'a>(
         &'a self,
@@ -112,6 +114,10 @@ impl<I: Injector> DynInjector for I {
 
     fn mechanism(&self, spec: &Value) -> Result<String, FaultError> {
         Ok(I::mechanism(&read(SPEC, spec)?))
+    }
+
+    fn ready(&self, spec: &Value) -> Result<(), FaultError> {
+        I::ready(&read(SPEC, spec)?)
     }
 
     fn arm<'a>(

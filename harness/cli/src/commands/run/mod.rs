@@ -83,6 +83,7 @@ pub(crate) fn carry_out(
 ) -> Result<u8, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
     let passed = gate::pass(&global.runs, &plan, how.base, clock.wall())?;
+    refuse_unready(&plan)?;
     let store = RunStore::new(&global.runs);
     refuse_unpaid(&store)?;
     let origin = origin(how.lab, &plan)?;
@@ -112,6 +113,20 @@ pub(crate) fn carry_out(
     let done = drive(&plan, &run, outside, &progress, referee);
     progress.finish();
     conclude(run, done?)
+}
+
+/// A plan knows nothing of this machine's places: a fault that names one which is not there would
+/// fail in each trial.
+fn refuse_unready(plan: &Plan) -> Result<(), Failure> {
+    let registry = ports::registry();
+    for fault in &plan.faults {
+        let entry = registry.entry(&fault.kind, &plan.system.kind);
+        let ready = entry.map_or(Ok(()), |entry| entry.injector.ready(&fault.spec));
+        ready.map_err(|error| {
+            Failure::refused(format!("fault {} has no place here: {error}", fault.id))
+        })?;
+    }
+    Ok(())
 }
 
 /// Stores what earlier runs measured beside the run, so that judging it again reads the same.

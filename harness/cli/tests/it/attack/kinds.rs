@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::packets::IN_NAMESPACE;
 use super::{Figure, SAFE_MAX};
 use crate::support::{Place, alone, until};
 use crate::target::{lab_up, newest_run, order_works};
 
 /// Lines of a ledger on a lab that was there before: header, armed, injected, paid.
-const LINES: usize = 4;
+pub(super) const LINES: usize = 4;
 
 /// Kinds that no scenario of the catalogue can use: they need the user's own programs.
 const WITHOUT_SCENARIO: [&str; 1] = ["exec"];
@@ -46,6 +47,8 @@ fn kinds(place: &Place) -> BTreeMap<String, String> {
     }
     here.map(|fault| fault["kind"].as_str().unwrap().to_owned())
         .filter(|kind| !WITHOUT_SCENARIO.contains(&kind.as_str()))
+        // Those are attacked where they can act.
+        .filter(|kind| !IN_NAMESPACE.iter().any(|(one, _)| one == kind))
         .map(|kind| {
             let spec = specs.remove(&kind).unwrap_or_else(|| documented(&kind));
             (kind, spec)
@@ -53,7 +56,7 @@ fn kinds(place: &Place) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn scenario(kind: &str, spec: &str) -> String {
+pub(super) fn scenario(kind: &str, spec: &str) -> String {
     format!(
         "apiVersion: gameday.dev/v1alpha1
 kind: Scenario
@@ -111,7 +114,8 @@ fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     for (kind, spec) in &kinds {
         let file = place.write(&format!("{kind}.yaml"), &scenario(kind, spec));
         for line in 1..=LINES {
-            kill_at(&place, &address, (kind, &file), line);
+            let on = On { way: &[], works: &|| order_works(&address) };
+            kill_at(&place, &on, (kind, &file), line);
         }
     }
     let down = place.gameday(&["lab", "down", "--state", "shop"]);
@@ -119,11 +123,19 @@ fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     assert!(place.processes().is_empty(), "{:?}", place.processes());
 }
 
-fn kill_at(place: &Place, address: &str, (kind, file): (&str, &str), line: usize) {
+/// The lab that is attacked.
+pub(super) struct On<'a> {
+    /// Words before a command that is to run where the lab does; empty for anywhere.
+    pub(super) way: &'a [String],
+    /// Whether it takes orders.
+    pub(super) works: &'a dyn Fn() -> bool,
+}
+
+pub(super) fn kill_at(place: &Place, on: &On<'_>, (kind, file): (&str, &str), line: usize) {
     let at = format!("{kind}, killed at line {line}");
     let runs = place.path().join(format!("runs-{kind}-{line}"));
     let runs_text = runs.display().to_string();
-    let mut run = place.start(&["run", file, "--lab", "shop", "--runs", &runs_text]);
+    let mut run = place.start_by(on.way, &["run", file, "--lab", "shop", "--runs", &runs_text]);
     let there = until(Duration::from_secs(30), || {
         (ledger(&runs).lines().count() >= line || !run.is_running()).then_some(())
     });
@@ -147,7 +159,7 @@ fn kill_at(place: &Place, address: &str, (kind, file): (&str, &str), line: usize
     let undo = place.gameday(&["undo", "--runs", &runs_text]);
     assert_eq!(undo.code, 0, "{at}: {undo:?}");
     assert!(undo.out.contains("Nothing is owed"), "{at}: the watchdog has paid: {undo:?}");
-    let works = until(SAFE_MAX, || order_works(address).then_some(()));
+    let works = until(SAFE_MAX, || (on.works)().then_some(()));
     assert!(works.is_some(), "{at}: orders work again");
     let attack = format!("kill -9 at ledger line {line}");
     Figure { attack: &attack, kind, to_safe, named: 0 }.keep();

@@ -5,6 +5,7 @@
 mod boot;
 mod disk;
 mod kinds;
+mod packets;
 mod parts;
 mod programs;
 mod stops;

@@ -18,7 +18,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 /// Marks a fault as reverted.
-pub(super) fn reverted(name: &str) -> io::Result<()> {
+pub(crate) fn reverted(name: &str) -> io::Result<()> {
     let directory = directory();
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     let owner = std::fs::symlink_metadata(&directory)?;
@@ -29,6 +29,6 @@ pub(super) fn reverted(name: &str) -> io::Result<()> {
 }
 
 /// Whether a fault was reverted before.
-pub(super) fn is_reverted(name: &str) -> bool {
+pub(crate) fn is_reverted(name: &str) -> bool {
     path(name).exists()
 }

@@ -1,0 +1,287 @@
+//! The conformance suite on faults on packets, in a network namespace that the test makes: real
+//! processes in it, and the kernel's own rules.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use harness_core::fault::{Cx, Debt, DynInjector, FaultError, Reverted, Sighting, Witness};
+use harness_core::ids::{FaultId, RunId, TrialIndex};
+use harness_core::system::BoxFuture;
+use harness_core::time::Clock;
+use harness_core::topology::{Edge, Instance, ProcessIdentity, Service, Topology};
+use harness_core::units::Duration;
+use injectors::conformance::{World, check};
+use injectors::process::identity;
+use serde_json::{Value, json};
+
+use crate::namespace::{Netns, ip};
+use crate::world::{Callee, EDGE, Proxy, TestClock, ask, ask_fresh, connect};
+
+/// A call that is not answered within this time is not answered.
+const SILENCE: StdDuration = StdDuration::from_millis(300);
+
+/// A caller that does nothing, and a callee that answers, in one namespace.
+struct PacketWorld {
+    kind: &'static str,
+    spec: Value,
+    callee: Proxy,
+    caller: Child,
+    behind: Callee,
+    namespace: Netns,
+}
+
+impl PacketWorld {
+    fn new(namespace: Netns, kind: &'static str, spec: Value) -> Self {
+        let listener = namespace.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        let behind = Callee::on(listener);
+        let callee = Proxy::start_by(&namespace.way(), &[behind.address]);
+        let [program, before @ ..] = namespace.way();
+        let idle = Command::new(program)
+            .args(before)
+            .args(["sleep", "600"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut spec = spec;
+        spec["namespace"] = json!(namespace.name);
+        let world = Self { kind, spec, callee, caller: idle, behind, namespace };
+        // `ip` has entered the namespace when it has become the other program.
+        while std::fs::read(format!("/proc/{}/comm", world.caller.id())).unwrap() != b"sleep\n" {
+            std::thread::yield_now();
+        }
+        world
+    }
+
+    fn live(&self) -> Topology {
+        let service = |name: &str, address: Option<String>, process: Option<ProcessIdentity>| {
+            let instance =
+                Instance { name: format!("{name}-0"), uid: None, address, process, ready: true };
+            Service { name: name.into(), labels: BTreeMap::new(), instances: vec![instance] }
+        };
+        let address = self.callee.address().to_string();
+        Topology {
+            services: vec![
+                service("checkout", None, identity(self.caller.id())),
+                service("payments", Some(address.clone()), self.callee.identity()),
+            ],
+            edges: vec![Edge {
+                name: EDGE.into(),
+                caller: "checkout".to_owned(),
+                callee: "payments".into(),
+                addresses: vec![address],
+                interposable: true,
+            }],
+            ..Topology::default()
+        }
+    }
+}
+
+impl Drop for PacketWorld {
+    fn drop(&mut self) {
+        // The test may have ended it.
+        self.caller.kill().unwrap_or_default();
+        self.caller.wait().map(|_| ()).unwrap_or_default();
+    }
+}
+
+impl World for PacketWorld {
+    fn topology(&self) -> BoxFuture<'_, Topology> {
+        Box::pin(std::future::ready(self.live()))
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &TestClock
+    }
+
+    fn fresh(&self) -> (Arc<dyn DynInjector>, Arc<dyn Witness>) {
+        let registry = injectors::registry();
+        let entry = registry.entry(self.kind, "lab").unwrap();
+        (Arc::clone(&entry.injector), Arc::clone(&entry.witness))
+    }
+
+    fn spec(&self) -> Value {
+        self.spec.clone()
+    }
+}
+
+/// One fault in a world, step by step.
+struct Steps<'a> {
+    world: &'a PacketWorld,
+    run: RunId,
+    fault: FaultId,
+    topology: Topology,
+}
+
+impl<'a> Steps<'a> {
+    fn new(world: &'a PacketWorld) -> Self {
+        let run = RunId::new(unique("steps"));
+        Self { world, run, fault: "fault".into(), topology: world.live() }
+    }
+
+    fn cx(&self) -> Cx<'_> {
+        Cx {
+            run: &self.run,
+            trial: TrialIndex(0),
+            fault: &self.fault,
+            topology: &self.topology,
+            lease: Duration::from_secs(60),
+            deadline: Duration::from_secs(5),
+            clock: &TestClock,
+        }
+    }
+
+    async fn arm(&self) -> Result<Value, FaultError> {
+        let (injector, _) = self.world.fresh();
+        injector.arm(&self.cx(), &self.world.spec).await
+    }
+
+    async fn inject(&self) -> Value {
+        let undo = self.arm().await.unwrap();
+        let (injector, _) = self.world.fresh();
+        injector.inject(&self.cx(), &self.world.spec, &undo).await.unwrap();
+        undo
+    }
+
+    async fn revert(&self, undo: &Value) -> Result<Reverted, FaultError> {
+        let (injector, _) = self.world.fresh();
+        injector.revert(&self.cx(), undo).await
+    }
+
+    async fn look(&self, undo: &Value) -> Sighting {
+        let (_, witness) = self.world.fresh();
+        let debt = Debt { spec: &self.world.spec, undo, baseline: &Value::Null };
+        witness.look(&self.cx(), debt).await
+    }
+}
+
+/// A name that no earlier run has used: what was reverted once is never injected again.
+fn unique(what: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    format!("{what}{}", folder.path().file_name().unwrap().to_string_lossy())
+}
+
+async fn conforms(test: &str, kind: &'static str, specs: &[Value]) {
+    for spec in specs {
+        let Some(namespace) = Netns::make(test) else { return };
+        let world = PacketWorld::new(namespace, kind, spec.clone());
+        if let Err(broken) = check(&world, &unique("laws")).await {
+            panic!("{spec}: {broken}");
+        }
+        assert_eq!(world.namespace.nft(&["list", "tables"]), "", "{spec}: nothing is left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partition_conforms() {
+    let reset = json!({"service": "payments", "mode": "reset"});
+    conforms("partition_conforms", "partition", &[json!({"edge": EDGE}), reset]).await;
+}
+
+/// Packets of open connections are cut off, too; other tables and other ports are not touched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_cuts_open_connections_and_touches_nothing_else() {
+    for mode in ["drop", "reset"] {
+        let Some(namespace) = Netns::make("partition_cuts") else { return };
+        let spec = json!({"edge": EDGE, "mode": mode});
+        let world = PacketWorld::new(namespace, "partition", spec);
+        let namespace = &world.namespace;
+        namespace.nft(&["add", "table", "inet", "somebody-elses"]);
+        let callee = world.callee.address();
+        let mut open = namespace.within(|| connect(callee).unwrap());
+        assert_eq!(ask(&mut open).unwrap(), 200);
+        let steps = Steps::new(&world);
+        let undo = steps.inject().await;
+        open.set_read_timeout(Some(SILENCE)).unwrap();
+        let cut = ask(&mut open).unwrap_err().kind();
+        let other = namespace.within(|| ask_fresh(world.behind.address)).unwrap();
+        assert_eq!(other, 200, "another port of the namespace is as before");
+        match mode {
+            "drop" => assert_eq!(cut, ErrorKind::WouldBlock),
+            _ => assert_eq!(cut, ErrorKind::ConnectionReset),
+        }
+        assert!(matches!(steps.look(&undo).await, Sighting::InForce(_)), "{mode}");
+        assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+        let left = namespace.nft(&["list", "tables"]);
+        assert_eq!(left.trim(), "table inet somebody-elses");
+        if mode == "drop" {
+            // What was sent meanwhile is sent again.
+            open.set_read_timeout(Some(StdDuration::from_secs(10))).unwrap();
+            assert_eq!(crate::world::read_status(&mut open).unwrap(), 200);
+        }
+        assert_eq!(namespace.within(|| ask_fresh(callee)).unwrap(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_live_in_the_namespace_is_refused() {
+    let Some(namespace) = Netns::make("partition_refuses") else { return };
+    let Some(other) = Netns::make("partition_refuses") else { return };
+    let mut world = PacketWorld::new(namespace, "partition", json!({"edge": EDGE}));
+    assert!(Steps::new(&world).arm().await.is_ok());
+    // The caller lives elsewhere.
+    let mut steps = Steps::new(&world);
+    steps.topology.services[0].instances[0].process = identity(std::process::id());
+    let refused = steps.arm().await.unwrap_err();
+    assert!(refused.to_string().contains("of checkout-0"), "{refused}");
+    // Both do.
+    world.spec["namespace"] = json!(other.name);
+    let refused = Steps::new(&world).arm().await.unwrap_err();
+    assert!(refused.to_string().contains("gameday lab up"), "{refused}");
+    // A name for the machine's own namespace.
+    let own = format!("{}-own", other.name);
+    assert!(ip(&["netns", "attach", &own, &std::process::id().to_string()]));
+    world.spec["namespace"] = json!(own);
+    let refused = Steps::new(&world).arm().await.unwrap_err();
+    assert!(ip(&["netns", "del", &own]));
+    assert!(refused.to_string().contains("the machine's own"), "{refused}");
+    world.spec["namespace"] = json!("gdtest-no-such-namespace");
+    let (injector, _) = world.fresh();
+    let refused = injector.ready(&world.spec).unwrap_err();
+    assert!(refused.to_string().contains("ip netns add"), "{refused}");
+    world.spec["namespace"] = json!(other.name);
+    let refused = injector.ready(&world.spec).unwrap_err();
+    assert!(refused.to_string().contains("gameday run"), "{refused}");
+}
+
+/// A table that is there already is not taken over, and a namespace is more than its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_debt_is_paid_where_it_was_made() {
+    let Some(namespace) = Netns::make("partition_debt") else { return };
+    let world = PacketWorld::new(namespace, "partition", json!({"edge": EDGE}));
+    let steps = Steps::new(&world);
+    let undo = steps.inject().await;
+    let again = steps.arm().await;
+    assert!(matches!(again, Err(FaultError::Conflict { .. })), "{again:?}");
+    // Another namespace takes the name; the first one lives on with its processes.
+    world.namespace.forget_name();
+    assert!(ip(&["netns", "add", &world.namespace.name]));
+    let table = undo["table"].as_str().unwrap();
+    world.namespace.nft(&["add", "table", "inet", table]);
+    assert!(matches!(steps.look(&undo).await, Sighting::InForce(_)));
+    assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+    assert!(matches!(steps.look(&undo).await, Sighting::NotInForce(_)));
+    let left = world.namespace.nft(&["list", "tables"]);
+    assert!(left.contains(table), "the new namespace is a stranger: {left}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_are_gone_with_their_namespace() {
+    let Some(namespace) = Netns::make("partition_gone") else { return };
+    let mut world = PacketWorld::new(namespace, "partition", json!({"edge": EDGE}));
+    let undo = Steps::new(&world).inject().await;
+    world.callee.kill();
+    world.caller.kill().unwrap();
+    world.caller.wait().unwrap();
+    let mut earlier = undo.clone();
+    earlier["namespace"]["inode"] = json!(1);
+    let steps = Steps::new(&world);
+    assert_eq!(steps.revert(&earlier).await, Ok(Reverted::WasClean));
+    let seen = steps.look(&earlier).await;
+    assert!(matches!(&seen, Sighting::NotInForce(words) if words.contains("gone")), "{seen:?}");
+    assert!(!world.namespace.nft(&["list", "tables"]).is_empty(), "it is another one's");
+    assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+}

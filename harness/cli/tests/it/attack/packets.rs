@@ -1,0 +1,59 @@
+//! Faults on packets, whose rules stay in the kernel when everything of ours is dead: `kill -9` of
+//! the harness at each line of the ledger, in a network namespace of the test's own.
+
+use serde_json::Value;
+
+use super::kinds::{LINES, On, kill_at, scenario};
+use crate::netns::Netns;
+use crate::support::{Place, alone};
+use crate::target::{order_works, shop};
+
+/// Kinds that act in a network namespace which the scenario names, and their scenarios: they are
+/// refused where the other kinds are attacked.
+pub(super) const IN_NAMESPACE: [(&str, &str); 1] = [("partition", "payments-partition")];
+
+/// The specification of the kind's scenario, in this namespace.
+fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
+    let plan = place.gameday(&["plan", scenario, "--json", "--set", &netns.set()]);
+    let plan: Value = serde_json::from_str(&plan.out).unwrap_or_else(|_| panic!("{plan:?}"));
+    plan["faults"][0]["spec"].to_string()
+}
+
+#[test]
+fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_line() {
+    let Some(netns) = Netns::make("packets_killed") else { return };
+    let _alone = alone();
+    let place = Place::new();
+    let way = netns.way();
+    let up = place.start_by(&way, &["lab", "up", "--state", "shop"]).end();
+    assert_eq!(up.code, 0, "{up:?}");
+    let address = shop(&place.path().join("shop"));
+    let works = || netns.within(|| order_works(&address));
+    assert!(works(), "the shop takes orders before");
+    for (kind, name) in IN_NAMESPACE {
+        let text = scenario(kind, &spec(&place, &netns, name));
+        let file = place.write(&format!("{kind}.yaml"), &text);
+        for line in 1..=LINES {
+            kill_at(&place, &On { way: &way, works: &works }, (kind, &file), line);
+            assert_eq!(netns.tables(), "", "{kind}, killed at line {line}");
+        }
+    }
+    let down = place.start_by(&way, &["lab", "down", "--state", "shop"]).end();
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(place.processes().is_empty(), "{:?}", place.processes());
+}
+
+#[test]
+fn a_run_outside_of_its_namespace_is_refused_at_once() {
+    let Some(netns) = Netns::make("packets_refused") else { return };
+    let place = Place::new();
+    for (set, words) in [
+        (netns.set(), "ip netns exec"),
+        ("namespace=gdcli-no-such-namespace".to_owned(), "ip netns add"),
+    ] {
+        let said = place.gameday(&["run", "payments-partition", "--set", &set]);
+        assert_eq!(said.code, 69, "{said:?}");
+        assert!(said.err.contains(words), "{said:?}");
+        assert!(place.only_run().is_none(), "nothing was begun");
+    }
+}

@@ -1,0 +1,21 @@
+//! Faults on packets, in a network namespace that the scenario names and in which the system runs.
+//!
+//! The kernel is told by `nft`, entered with `nsenter`; what it was told stays when everything of
+//! ours is dead, so each fault has one table of its own, which its record names.
+
+mod namespace;
+mod nft;
+mod packet_fault;
+mod packet_witness;
+mod partition;
+mod place;
+
+use harness_core::fault::Registry;
+
+use crate::{ENTER_NAMESPACES, LOOPBACK, NFTABLES, PROC};
+
+/// Registers every kind of fault on packets for a kind of system.
+pub(crate) fn register(registry: &mut Registry, system: &str) {
+    let needs = || vec![ENTER_NAMESPACES, LOOPBACK, NFTABLES, PROC];
+    registry.register(system, packet_fault::entry::<partition::PartitionSpec>(needs()));
+}
