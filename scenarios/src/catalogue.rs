@@ -40,6 +40,7 @@ const ALL: &[Entry] = entries!(
     "payments-mute",
     "payments-outage",
     "payments-outage-guarded",
+    "payments-packet-loss",
     "payments-partition",
     "payments-slow",
     "payments-slow-charges",

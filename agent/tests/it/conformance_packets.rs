@@ -181,6 +181,45 @@ async fn partition_conforms() {
     conforms("partition_conforms", "partition", &[json!({"edge": EDGE}), reset]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packet_loss_conforms() {
+    let few = json!({"edge": EDGE, "share": "5%"});
+    let many = json!({"service": "payments", "share": "60%"});
+    conforms("packet_loss_conforms", "packet-loss", &[few, many]).await;
+}
+
+/// The kernel drops the share that was asked for, of what comes by there and of nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_is_as_large_as_it_was_asked_for() {
+    /// Connections that are tried, some hundred packets in all.
+    const TRIED: usize = 400;
+    let Some(namespace) = Netns::make("packet_loss_share") else { return };
+    let spec = json!({"edge": EDGE, "share": "25%"});
+    let world = PacketWorld::new(namespace, "packet-loss", spec);
+    let (namespace, callee) = (&world.namespace, world.callee.address());
+    let steps = Steps::new(&world);
+    let undo = steps.inject().await;
+    let open = || std::net::TcpStream::connect_timeout(&callee, StdDuration::from_millis(20));
+    let opened = namespace.within(|| (0..TRIED).filter(|_| open().is_ok()).count());
+    // Both first packets pass in 56 % of tries; six standard deviations to either side.
+    assert!((165..=285).contains(&opened), "{opened} of {TRIED} connections opened at once");
+    let table = namespace.nft(&["list", "table", "inet", undo["table"].as_str().unwrap()]);
+    let packets = |what: &str| -> f64 {
+        let lines = table.lines().filter(|line| line.contains(what));
+        let count = |line: &str| {
+            let (_, rest) = line.split_once("packets ").unwrap();
+            rest.split(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        lines.map(count).sum()
+    };
+    let (seen, met) = (packets("\"seen 0\""), packets("\"met 0\""));
+    let (share, deviation) = (met / seen, (0.25 * 0.75 / seen).sqrt());
+    println!("{opened} of {TRIED} opened; {met} of {seen} packets lost: {share:.3} of 0.25 asked");
+    assert!(seen > 400.0 && (share - 0.25).abs() < 6.0 * deviation, "{share} of {seen}");
+    assert_eq!(namespace.within(|| ask_fresh(world.behind.address)).unwrap(), 200);
+    assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+}
+
 /// Packets of open connections are cut off, too; other tables and other ports are not touched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_cuts_open_connections_and_touches_nothing_else() {

@@ -6,6 +6,7 @@
 mod namespace;
 mod nft;
 mod packet_fault;
+mod packet_loss;
 mod packet_witness;
 mod partition;
 mod place;
@@ -18,4 +19,5 @@ use crate::{ENTER_NAMESPACES, LOOPBACK, NFTABLES, PROC};
 pub(crate) fn register(registry: &mut Registry, system: &str) {
     let needs = || vec![ENTER_NAMESPACES, LOOPBACK, NFTABLES, PROC];
     registry.register(system, packet_fault::entry::<partition::PartitionSpec>(needs()));
+    registry.register(system, packet_fault::entry::<packet_loss::PacketLossSpec>(needs()));
 }

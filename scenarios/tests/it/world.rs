@@ -272,6 +272,7 @@ on_an_edge! {
     TruncateFault, Truncate, "truncate" { after_bytes: u64 };
     CorruptFault, Corrupt, "corrupt" { every_bytes: u64 };
     PartitionFault, Partition, "partition" { namespace: String, mode: PartitionMode };
+    PacketLossFault, PacketLoss, "packet-loss" { namespace: String, share: Ratio };
     FlappingFault, Flapping, "flapping" { mode: Mode, down: Duration, up: Duration };
 }
 
@@ -322,7 +323,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
-    let edges: [Arc<dyn DynInjector>; 8] = [
+    let edges: [Arc<dyn DynInjector>; 9] = [
         Arc::new(HttpLatencyFault),
         Arc::new(BandwidthFault),
         Arc::new(StallFault),
@@ -331,6 +332,7 @@ pub(crate) fn registry() -> Registry {
         Arc::new(CorruptFault),
         Arc::new(FlappingFault),
         Arc::new(PartitionFault),
+        Arc::new(PacketLossFault),
     ];
     for injector in edges {
         registry.register("lab", entry(injector, proxy));

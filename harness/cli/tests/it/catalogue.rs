@@ -111,4 +111,6 @@ rows! {
 rows_in_namespace! {
     a_partition_is_survived: "payments-partition", None => 0;
     a_partition_without_breaker: "payments-partition", Some("breaker=off") => 1;
+    a_loss_of_packets_is_survived: "payments-packet-loss", None => 0;
+    a_loss_of_packets_without_fallback: "payments-packet-loss", Some("fallback=off") => 1;
 }

@@ -10,7 +10,8 @@ use crate::target::{order_works, shop};
 
 /// Kinds that act in a network namespace which the scenario names, and their scenarios: they are
 /// refused where the other kinds are attacked.
-pub(super) const IN_NAMESPACE: [(&str, &str); 1] = [("partition", "payments-partition")];
+pub(super) const IN_NAMESPACE: [(&str, &str); 2] =
+    [("partition", "payments-partition"), ("packet-loss", "payments-packet-loss")];
 
 /// The specification of the kind's scenario, in this namespace.
 fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
