@@ -23,8 +23,8 @@ struct Arguments {
     /// Run only the steps of these names
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
-    /// Tests that may be skipped here because what they need cannot be had
-    #[arg(long, value_name = "TEST", value_delimiter = ',')]
+    /// Tests, or groups of them, that may be skipped here because what they need cannot be had
+    #[arg(long, value_name = "TEST|GROUP", value_delimiter = ',')]
     may_skip: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
 //! Tests that were skipped because what they need is missing. A test appends a line
-//! `name: reason` to the file that `GAMEDAY_SKIPS` names; the gate fails on those not allowed.
+//! `name: reason`, or `group: name: reason`, to the file that `GAMEDAY_SKIPS` names; the gate fails
+//! on those not allowed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

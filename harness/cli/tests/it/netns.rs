@@ -28,7 +28,7 @@ impl Netns {
         if works {
             return Some(made);
         }
-        skip(test, "no network namespace can be had here, or there is no nft");
+        skip(&format!("netns: {test}"), "no network namespace can be had here, or no nft");
         None
     }
 
