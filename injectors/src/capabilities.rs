@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness_core::fault::Capability;
+use harness_core::topology::ProcessIdentity;
 use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
+use crate::cgroup::{self, Quota, Rule};
 use crate::descriptors::{SoftLimit, set_soft_limit, soft_limit};
 use crate::process::{boot_id, identity};
 
@@ -25,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const SOCKET_LIMIT: Duration = Duration::from_secs(1);
 /// So much of a program's last words is shown.
 const WORDS_BYTES_MAX: usize = 200;
+/// What a group with a quota is tried with; any would do.
+const QUOTA: Quota = Quota { quota_us: 50_000, period_us: 100_000 };
 
 struct Probe {
     name: &'static str,
@@ -35,8 +39,9 @@ struct Probe {
 }
 
 /// In the order of their names.
-const PROBES: [Probe; 16] = [
-    probe("cgroup-freezer", freezer, "needs root and a writable cgroup hierarchy"),
+const PROBES: [Probe; 17] = [
+    probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
+    probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
     probe("docker", docker, "start dockerd, and be allowed to use its socket"),
     probe("enter-namespaces", enter_namespaces, "needs root, and nsenter of util-linux"),
     probe("loopback", loopback, ""),
@@ -127,22 +132,28 @@ fn pidfd() -> Result<String, String> {
 
 /// Lowers and raises the soft limit of a child.
 fn prlimit() -> Result<String, String> {
+    on_child(|process| {
+        let before = soft_limit(process)?.ok_or("the child is gone")?;
+        set_soft_limit(process, SoftLimit::At(16))?;
+        set_soft_limit(process, before).map(|()| "prlimit of a child".to_owned())
+    })
+}
+
+/// Tries something on a process that is there for nothing else.
+fn on_child(
+    attempt: impl FnOnce(&ProcessIdentity) -> Result<String, String>,
+) -> Result<String, String> {
     let mut child = Command::new("sleep")
         .arg("10")
         .stdin(Stdio::null())
         .spawn()
         .map_err(|error| format!("sleep: {error}"))?;
-    let tried = || -> Result<(), String> {
-        let process = identity(child.id()).ok_or("the child is gone")?;
-        let before = soft_limit(&process)?.ok_or("the child is gone")?;
-        set_soft_limit(&process, SoftLimit::At(16))?;
-        set_soft_limit(&process, before)
-    };
-    let tried = tried();
+    let tried = identity(child.id()).ok_or("the child is gone".to_owned());
+    let tried = tried.and_then(|process| attempt(&process));
     // It is our own child; killing what has just ended is no error.
     child.kill().unwrap_or_default();
     child.wait().map(|_| ()).unwrap_or_default();
-    tried.map(|()| "prlimit of a child".to_owned())
+    tried
 }
 
 fn timerfd() -> Result<String, String> {
@@ -190,31 +201,12 @@ fn nfqueue() -> Result<String, String> {
     run(&[&["unshare", "--net", "iptables", "-w", "1"], &rule[..]].concat())
 }
 
-/// Makes and removes a cgroup that holds no process, and looks for its freezer.
-fn freezer() -> Result<String, String> {
-    let hierarchies = [
-        ("/sys/fs/cgroup/freezer", "freezer.state"),
-        ("/sys/fs/cgroup", "cgroup.freeze"),
-        ("/sys/fs/cgroup/unified", "cgroup.freeze"),
-    ];
-    let mut why = "no cgroup hierarchy is mounted".to_owned();
-    for (root, file) in hierarchies {
-        if !Path::new(root).join("cgroup.procs").exists() {
-            continue;
-        }
-        let group = Path::new(root).join(format!("gameday-probe-{}", getpid().as_raw_pid()));
-        if let Err(error) = std::fs::create_dir(&group) {
-            why = format!("{root}: {error}");
-            continue;
-        }
-        let found = group.join(file).exists();
-        std::fs::remove_dir(&group).map_err(|error| format!("{}: {error}", group.display()))?;
-        if found {
-            return Ok(format!("{file} in {root}"));
-        }
-        why = format!("{root} has no {file}");
-    }
-    Err(why)
+fn cgroup_freezer() -> Result<String, String> {
+    on_child(|child| cgroup::attempt(Rule::StandStill, child))
+}
+
+fn cgroup_cpu() -> Result<String, String> {
+    on_child(|child| cgroup::attempt(Rule::Quota(QUOTA), child))
 }
 
 fn docker() -> Result<String, String> {
@@ -295,6 +287,7 @@ fn words_of(child: &mut Child) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skips::skip;
 
     #[test]
     fn the_probes_are_in_order_and_cover_what_every_fault_needs() {
@@ -317,6 +310,10 @@ mod tests {
         let names = registry.iter().flat_map(|(_, _, entry)| &entry.requires).map(|one| one.0);
         let names = names.filter(|name| !MAY_LACK.contains(name));
         for (name, state) in capabilities_of(names) {
+            if let (Capability::Missing(why), true) = (&state, name.starts_with("cgroup-")) {
+                skip(&name, why);
+                continue;
+            }
             assert!(matches!(state, Capability::Available(_)), "{name}: {state:?}");
         }
     }

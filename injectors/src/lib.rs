@@ -3,6 +3,7 @@
 //! It decides nothing about a run: the engine calls it through the ports of `harness-core`.
 
 mod capabilities;
+mod cgroup;
 pub mod conformance;
 pub mod descriptors;
 pub mod exec;
@@ -14,6 +15,8 @@ mod netns;
 pub mod process;
 mod program;
 pub mod proxy;
+#[cfg(test)]
+mod skips;
 pub mod unix_socket;
 
 pub use capabilities::{capabilities, capabilities_of};
@@ -34,6 +37,10 @@ pub const PRLIMIT: Requirement = Requirement("prlimit");
 pub const ENTER_NAMESPACES: Requirement = Requirement("enter-namespaces");
 /// Packets are filtered by rules of the kernel.
 pub const NFTABLES: Requirement = Requirement("nftables");
+/// Processes are made to stand still by the kernel's freezer.
+pub const CGROUP_FREEZER: Requirement = Requirement("cgroup-freezer");
+/// Processes are given a quota of processor time.
+pub const CGROUP_CPU: Requirement = Requirement("cgroup-cpu");
 /// Processes are told apart by their start time.
 pub const PROC: Requirement = Requirement("proc");
 

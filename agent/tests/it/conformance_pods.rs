@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use harness_core::fault::{Cx, DynInjector, FaultError, Reverted, Witness};
+use harness_core::fault::{Capability, Cx, DynInjector, FaultError, Reverted, Witness};
 use harness_core::ids::{FaultId, RunId, TrialIndex};
 use harness_core::system::BoxFuture;
 use harness_core::time::Clock;
@@ -18,7 +19,7 @@ use injectors::conformance::{Late, World, check};
 use injectors::process::{identity, is_stopped};
 use serde_json::{Value, json};
 
-use crate::world::{Callee, Proxy, TestClock};
+use crate::world::{Callee, Proxy, TestClock, skip};
 
 const SLOTS: usize = 3;
 
@@ -172,15 +173,7 @@ async fn a_process_that_somebody_else_has_stopped_is_left_alone() {
     let all = json!({"service": "checkout", "count": SLOTS});
     let world = PodWorld::new("process-pause", all);
     let (run, fault, topology) = (RunId::new("other"), FaultId::from("pause"), world.live());
-    let cx = Cx {
-        run: &run,
-        trial: TrialIndex(0),
-        fault: &fault,
-        topology: &topology,
-        lease: Duration::from_secs(60),
-        deadline: Duration::from_secs(5),
-        clock: &TestClock,
-    };
+    let cx = cx(&run, &fault, &topology);
     world.pods.lock().unwrap()[1].proxy.pause();
     let process = topology.services[0].instances[1].process.clone().unwrap();
     while is_stopped(&process) != Some(true) {
@@ -197,6 +190,80 @@ async fn a_process_that_somebody_else_has_stopped_is_left_alone() {
 async fn fd_limit_conforms() {
     let all = json!({"service": "checkout", "count": 3, "room": 4});
     conforms("fd-limit", &[json!({"service": "checkout"}), all]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_freeze_conforms() {
+    if lacks("process_freeze_conforms", "cgroup-freezer") {
+        return;
+    }
+    let two = json!({"service": "checkout", "count": 2, "which": "first"});
+    conforms("process-freeze", &[json!({"service": "checkout"}), two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cpu_pressure_conforms() {
+    if lacks("cpu_pressure_conforms", "cgroup-cpu") {
+        return;
+    }
+    let all = json!({"service": "checkout", "count": 3, "share": "2%"});
+    let one = json!({"service": "checkout", "share": "0.5%"});
+    conforms("cpu-pressure", &[one, all]).await;
+}
+
+/// Who was moved on meanwhile is left where he is, and nothing of ours stays behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_somebody_else_has_moved_is_left_there() {
+    if lacks("a_process_that_somebody_else_has_moved", "cgroup-cpu") {
+        return;
+    }
+    let spec = json!({"service": "checkout", "which": "first", "share": "2%"});
+    let world = PodWorld::new("cpu-pressure", spec);
+    let (run, fault, topology) = (RunId::new("moved"), FaultId::from("slow"), world.live());
+    let cx = cx(&run, &fault, &topology);
+    let (injector, _) = world.fresh();
+    let undo = injector.arm(&cx, &world.spec()).await.unwrap();
+    injector.inject(&cx, &world.spec(), &undo).await.unwrap();
+    let group = &undo["processes"][0]["change"]["group"];
+    let folder = |name: &str| {
+        let mount = Path::new(group["hierarchy"]["mount"].as_str().unwrap());
+        mount.join(group[name].as_str().unwrap().trim_start_matches('/'))
+    };
+    let theirs = folder("from").join(format!("theirs-{}", std::process::id()));
+    let pid = topology.services[0].instances[0].process.clone().unwrap().pid.to_string();
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::write(theirs.join("cgroup.procs"), &pid).unwrap();
+    let refused = injector.revert(&cx, &undo).await;
+    assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
+    let held = std::fs::read_to_string(theirs.join("cgroup.procs")).unwrap();
+    assert_eq!(held.trim(), pid, "it stays where it was put");
+    assert!(!folder("own").exists(), "our own group is removed");
+    std::fs::write(folder("from").join("cgroup.procs"), &pid).unwrap();
+    std::fs::remove_dir(&theirs).unwrap();
+    assert_eq!(injector.revert(&cx, &undo).await, Ok(Reverted::WasClean));
+}
+
+/// Says by name that a test is left out because this machine lacks something.
+fn lacks(test: &str, mechanism: &'static str) -> bool {
+    match &injectors::capabilities_of([mechanism])[mechanism] {
+        Capability::Available(_) => false,
+        Capability::Missing(why) => {
+            skip(test, why);
+            true
+        }
+    }
+}
+
+fn cx<'a>(run: &'a RunId, fault: &'a FaultId, topology: &'a Topology) -> Cx<'a> {
+    Cx {
+        run,
+        trial: TrialIndex(0),
+        fault,
+        topology,
+        lease: Duration::from_secs(60),
+        deadline: Duration::from_secs(5),
+        clock: &TestClock,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,15 +287,7 @@ async fn a_lab_that_is_gone_owes_no_pods_and_a_silent_supervisor_does() {
     });
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     topology.controls.insert("supervisor".to_owned(), nobody.to_string());
-    let cx = Cx {
-        run: &run,
-        trial: TrialIndex(0),
-        fault: &fault,
-        topology: &topology,
-        lease: Duration::from_secs(60),
-        deadline: Duration::from_secs(5),
-        clock: &TestClock,
-    };
+    let cx = cx(&run, &fault, &topology);
     let (injector, _) = world.fresh();
     let undo = injector.arm(&cx, &world.spec()).await.unwrap();
     let silent = injector.revert(&cx, &undo).await;

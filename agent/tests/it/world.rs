@@ -267,3 +267,15 @@ pub(crate) fn read_status(stream: &mut TcpStream) -> std::io::Result<u16> {
 pub(crate) fn ask_fresh(address: SocketAddr) -> std::io::Result<u16> {
     ask(&mut connect(address)?)
 }
+
+/// Says by name that a test is left out, and why; the gate fails on those that were not allowed.
+#[expect(clippy::print_stderr, reason = "who runs the tests should see it")]
+pub(crate) fn skip(name: &str, why: &str) {
+    let line = format!("{name}: {why}");
+    eprintln!("skipped: {line}");
+    #[expect(clippy::disallowed_methods, reason = "the gate names the list of skipped tests")]
+    if let Some(list) = std::env::var_os("GAMEDAY_SKIPS") {
+        let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{line}").unwrap();
+    }
+}

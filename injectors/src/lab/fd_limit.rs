@@ -106,7 +106,7 @@ impl ProcessSpec for LimitSpec {
         Targets { service: &self.service, count: self.count, which: self.which }
     }
 
-    fn decide(&self, process: &ProcessIdentity) -> Result<Lowered, String> {
+    fn decide(&self, process: &ProcessIdentity, _name: &str) -> Result<Lowered, String> {
         let from = soft_limit(process)?.ok_or("it is gone")?;
         let change = Lowered { from, room: self.room };
         change.target(process).map(|_| change)
@@ -140,7 +140,7 @@ impl ProcessSpec for LimitSpec {
         Ok(usize::try_from(connections.min(CONNECTIONS_MAX)).expect("it is at most 512"))
     }
 
-    fn says(standing: &Standing, seen: &[Seen]) -> Says {
+    fn says(standing: &Standing, _tally: [Option<u64>; 2], seen: &[Seen]) -> Says {
         match standing {
             // The kernel takes the connection, and the process cannot.
             Standing::Changed if seen.iter().any(is_refused) => Says::InForce,

@@ -5,6 +5,7 @@
 mod alert_storm;
 mod client;
 mod cost_runaway;
+mod cpu_pressure;
 mod fd_limit;
 mod host;
 mod kind;
@@ -12,6 +13,7 @@ mod pod_kill;
 mod pod_witness;
 mod price_spike;
 mod process_fault;
+mod process_freeze;
 mod process_pause;
 mod spend;
 mod system;
@@ -33,7 +35,9 @@ pub use spend::LabControl;
 pub use system::LabSystem;
 pub use targets::Which;
 
-use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, netns, proxy};
+use crate::{
+    CGROUP_CPU, CGROUP_FREEZER, LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, netns, proxy,
+};
 
 /// The key of this kind of system in scenarios and in the registry.
 pub const LAB: &str = "lab";
@@ -57,6 +61,10 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register(LAB, pause);
     let limit = process_fault::entry::<fd_limit::LimitSpec>(vec![LOOPBACK, PRLIMIT, PROC]);
     registry.register(LAB, limit);
+    let needs = vec![CGROUP_FREEZER, LOOPBACK, PROC];
+    registry.register(LAB, process_fault::entry::<process_freeze::FreezeSpec>(needs));
+    let needs = vec![CGROUP_CPU, LOOPBACK, PROC];
+    registry.register(LAB, process_fault::entry::<cpu_pressure::PressureSpec>(needs));
     let told = || vec![LOOPBACK, PROC];
     let entry =
         |injector: Arc<dyn DynInjector>, witness: Arc<dyn Witness>, requires: Vec<Requirement>| {

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::targets::{Target, Targets};
+use crate::cgroup::Seat;
 use crate::process::{Presence, presence};
 use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
 
@@ -41,6 +42,18 @@ pub(crate) enum Standing {
     Other(String),
 }
 
+/// A process in a group of ours is under its effect, as long as it is there.
+impl From<Option<Seat>> for Standing {
+    fn from(seat: Option<Seat>) -> Self {
+        match seat {
+            Some(Seat::Own) => Self::Changed,
+            Some(Seat::Origin) => Self::Before,
+            Some(Seat::Elsewhere(group)) => Self::Other(format!("it is in the group {group}")),
+            None => Self::Gone,
+        }
+    }
+}
+
 /// What a scenario says about a fault on live processes, and what is done to each of them.
 pub(crate) trait ProcessSpec:
     Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
@@ -58,23 +71,29 @@ pub(crate) trait ProcessSpec:
 
     /// Which instances.
     fn targets(&self) -> Targets<'_>;
-    /// Decides the change of one process. Reads only; `Err` says why it cannot be made.
-    fn decide(&self, process: &ProcessIdentity) -> Result<Self::Change, String>;
+    /// Decides the change of one process. Reads only; `Err` says why it cannot be made. `name` is
+    /// for objects of the kernel: no other fault and no other instance has it.
+    fn decide(&self, process: &ProcessIdentity, name: &str) -> Result<Self::Change, String>;
     /// Makes it.
     fn make(process: &ProcessIdentity, change: &Self::Change) -> Result<(), String>;
     /// Makes it undone; only called on a changed process.
     fn unmake(process: &ProcessIdentity, change: &Self::Change) -> Result<(), String>;
-    /// Makes it undone on a process that stands as before, where a change shows late and may still
-    /// be on its way.
-    fn insist(_process: &ProcessIdentity) -> Result<(), String> {
+    /// Called on a process that is not, or no more, changed: what is still on its way is called
+    /// back, and what was made for the change is removed.
+    fn clear(_process: &ProcessIdentity, _change: &Self::Change) -> Result<(), String> {
         Ok(())
     }
     /// Reads how the process stands.
     fn standing(process: &ProcessIdentity, change: &Self::Change) -> Result<Standing, String>;
     /// How many connections a look opens at once.
     fn connections(process: &ProcessIdentity, change: &Self::Change) -> Result<usize, String>;
-    /// What the kernel's word and those connections say together.
-    fn says(standing: &Standing, seen: &[Seen]) -> Says;
+    /// What the kernel counts of the effect: read before the connections are opened and after
+    /// they are answered. `None` where nothing is counted.
+    fn tally(_process: &ProcessIdentity, _change: &Self::Change) -> Result<Option<u64>, String> {
+        Ok(None)
+    }
+    /// What the kernel's word, its two counts and those connections say together.
+    fn says(standing: &Standing, tally: [Option<u64>; 2], seen: &[Seen]) -> Says;
 }
 
 /// One process of the record.
@@ -129,6 +148,10 @@ impl<C> Held<C> {
         S::standing(&self.process, &self.change).map_err(|why| self.failed("look at", why))
     }
 
+    fn tally<S: ProcessSpec<Change = C>>(&self) -> Result<Option<u64>, FaultError> {
+        S::tally(&self.process, &self.change).map_err(|why| self.failed("look at", why))
+    }
+
     fn put_in_force<S: ProcessSpec<Change = C>>(&self) -> Result<(), FaultError> {
         match self.stands::<S>()? {
             Standing::Before => {}
@@ -140,15 +163,13 @@ impl<C> Held<C> {
     }
 
     fn put_back<S: ProcessSpec<Change = C>>(&self) -> Result<Reverted, FaultError> {
-        match self.stands::<S>()? {
-            Standing::Gone => Ok(Reverted::WasClean),
-            Standing::Before => S::insist(&self.process)
-                .map(|()| Reverted::WasClean)
-                .map_err(|why| self.failed("change back", why)),
+        let standing = self.stands::<S>()?;
+        let act = if standing == Standing::Changed { S::unmake } else { S::clear };
+        act(&self.process, &self.change).map_err(|why| self.failed("change back", why))?;
+        match standing {
+            Standing::Changed => Ok(Reverted::PutBack),
+            Standing::Gone | Standing::Before => Ok(Reverted::WasClean),
             Standing::Other(why) => Err(self.conflict(why)),
-            Standing::Changed => S::unmake(&self.process, &self.change)
-                .map(|()| Reverted::PutBack)
-                .map_err(|why| self.failed("change back", why)),
         }
     }
 }
@@ -190,9 +211,12 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
     async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<Self::Undo, FaultError> {
         let targets = spec.targets();
         let service = targets.service_in(cx.topology)?;
-        let hold = |Target { instance, process, .. }: Target| match spec.decide(&process) {
-            Ok(change) => Ok(Held { instance, process, change }),
-            Err(why) => Err(FaultError::Conflict { what: instance, why }),
+        let hold = |Target { instance, process, .. }: Target| {
+            let name = format!("{instance}-{}", cx.name());
+            match spec.decide(&process, &name) {
+                Ok(change) => Ok(Held { instance, process, change }),
+                Err(why) => Err(FaultError::Conflict { what: instance, why }),
+            }
         };
         let processes: Result<Vec<_>, FaultError> =
             targets.living(service, &cx.name())?.into_iter().map(hold).collect();
@@ -281,15 +305,19 @@ impl<S: ProcessSpec> ProcessWitness<S> {
         let each = undo.processes.iter().zip(&addresses).map(async |(held, address)| {
             let connections = S::connections(&held.process, &held.change)
                 .map_err(|why| held.failed("look at", why))?;
+            let before = held.tally::<S>()?;
             let seen = look_on(connections, address, question(cx.deadline), cx.clock).await;
             let standing = held.stands::<S>()?;
+            let tally = [before, held.tally::<S>()?];
             let says = match (presence(&held.process), seen.iter().all(is_healthy)) {
                 // Another process took its place.
                 (Presence::Gone, true) => Says::NotInForce,
                 (Presence::Gone, false) => Says::Nothing,
-                (Presence::Alive, _) => S::says(&standing, &seen),
+                (Presence::Alive, _) => S::says(&standing, tally, &seen),
             };
-            let words = format!("process {} is {standing:?}; {}", held.process.pid, heard(&seen));
+            let counted = tally[1].map_or_else(String::new, |count| format!(" ({count})"));
+            let pid = held.process.pid;
+            let words = format!("process {pid} is {standing:?}{counted}; {}", heard(&seen));
             Ok::<_, FaultError>((says, address.as_str(), words))
         });
         let said: Result<Vec<_>, FaultError> = join_all(each).await.into_iter().collect();

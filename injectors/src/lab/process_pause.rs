@@ -44,7 +44,7 @@ impl ProcessSpec for PauseSpec {
         Targets { service: &self.service, count: self.count, which: self.which }
     }
 
-    fn decide(&self, process: &ProcessIdentity) -> Result<Stop, String> {
+    fn decide(&self, process: &ProcessIdentity, _name: &str) -> Result<Stop, String> {
         match is_stopped(process) {
             Some(false) => Ok(Stop {}),
             Some(true) => Err("somebody else has stopped it".to_owned()),
@@ -61,8 +61,8 @@ impl ProcessSpec for PauseSpec {
     }
 
     /// A stop that was sent may not show yet; SIGCONT also discards one that is pending.
-    fn insist(process: &ProcessIdentity) -> Result<(), String> {
-        Self::unmake(process, &Stop {})
+    fn clear(process: &ProcessIdentity, change: &Stop) -> Result<(), String> {
+        Self::unmake(process, change)
     }
 
     fn standing(process: &ProcessIdentity, _change: &Stop) -> Result<Standing, String> {
@@ -77,7 +77,7 @@ impl ProcessSpec for PauseSpec {
         Ok(1)
     }
 
-    fn says(standing: &Standing, seen: &[Seen]) -> Says {
+    fn says(standing: &Standing, _tally: [Option<u64>; 2], seen: &[Seen]) -> Says {
         match standing {
             Standing::Changed if seen.iter().all(|one| *one == Seen::Silent) => Says::InForce,
             Standing::Before if seen.iter().all(is_healthy) => Says::NotInForce,

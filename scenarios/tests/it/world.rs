@@ -114,6 +114,15 @@ pub(crate) struct Shortage {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Pressure {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    share: Ratio,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Runaway {
     jobs: u32,
     spend_at_most: Money,
@@ -230,6 +239,10 @@ harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
 harmless!(ShortageFault, Shortage, "fd-limit", Reversible, "prlimit", |s, t| {
     on_instances(&s.service, s.count, t)
 });
+harmless!(FreezeFault, Kill, "process-freeze", Reversible, "cgroup freezer", on_service);
+harmless!(PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota", |s, t| {
+    on_instances(&s.service, s.count, t)
+});
 harmless!(BlackoutFault, Blackout, "collector-blackout", Reversible, "proxy", |_, t| {
     let edges = t.edges.iter().filter(|edge| edge.caller == "collector");
     let edges = edges.map(|edge| edge.name.to_string()).collect();
@@ -319,6 +332,8 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(BrownOutFault), proxy));
     registry.register("lab", entry(Arc::new(PauseFault), &[Requirement("signals")]));
     registry.register("lab", entry(Arc::new(ShortageFault), &[]));
+    registry.register("lab", entry(Arc::new(FreezeFault), &[]));
+    registry.register("lab", entry(Arc::new(PressureFault), &[]));
     registry.register("lab", entry(Arc::new(RunawayFault), &[]));
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));

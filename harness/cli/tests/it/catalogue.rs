@@ -2,8 +2,11 @@
 //! form: one fault trial and, on the healthy lab, one without, compared plainly. `cargo ci full`
 //! runs them inferred.
 
+use serde_json::Value;
+
+use crate::attack::skip;
 use crate::netns::Netns;
-use crate::support::run_undisturbed_by;
+use crate::support::{Place, run_undisturbed_by};
 
 /// Scenarios that claim something of the trials without a fault, and cannot do without any.
 const CLAIMS_OVER_PLACEBO: [&str; 1] = ["breaker-automation"];
@@ -25,6 +28,32 @@ fn quick(scenario: &str, defect: Option<&str>, netns: Option<&Netns>) -> (i32, S
     let (place, said) = run_undisturbed_by(&way, &arguments);
     assert!(place.processes().is_empty(), "left behind: {:?}", place.processes());
     (said.code, format!("{}\n{}", said.out, said.err))
+}
+
+/// Why this machine cannot do a kind of fault, where it cannot.
+fn lacks(kind: &str) -> Option<String> {
+    let doctor = Place::new().gameday(&["doctor", "--json"]);
+    let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
+    let all = doctor["faults"].as_array().unwrap();
+    let fault = all.iter().find(|fault| fault["kind"] == kind && fault["system"] == "lab").unwrap();
+    let missing = fault["missing"].as_array().unwrap();
+    (!missing.is_empty()).then(|| format!("this machine has no {}", fault["missing"]))
+}
+
+/// Rows of which some machines lack the kind of fault.
+macro_rules! rows_of {
+    ($kind:literal: $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                if let Some(why) = lacks($kind) {
+                    return skip(concat!("cgroup: ", stringify!($test)), &why);
+                }
+                let (code, said) = quick($scenario, $defect, None);
+                assert_eq!(code, $code, "{said}");
+            }
+        )+
+    };
 }
 
 macro_rules! rows {
@@ -113,4 +142,14 @@ rows_in_namespace! {
     a_partition_without_breaker: "payments-partition", Some("breaker=off") => 1;
     a_loss_of_packets_is_survived: "payments-packet-loss", None => 0;
     a_loss_of_packets_without_fallback: "payments-packet-loss", Some("fallback=off") => 1;
+}
+
+rows_of! { "process-freeze":
+    a_frozen_collector_pages_once: "collector-freeze", None => 0;
+    a_frozen_collector_that_is_taken_for_health: "collector-freeze", Some("alerter=complacent") => 1;
+}
+
+rows_of! { "cpu-pressure":
+    a_starved_pod_holds_up_few: "checkout-starved", None => 0;
+    a_starved_pod_behind_a_blind_balancer: "checkout-starved", Some("balance=blind") => 1;
 }
