@@ -24,6 +24,7 @@ macro_rules! entries {
 const ALL: &[Entry] = entries!(
     "alert-storm",
     "breaker-automation",
+    "checkout-crash-loop",
     "checkout-descriptors",
     "checkout-pause",
     "checkout-pod-kill",

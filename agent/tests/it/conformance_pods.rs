@@ -28,6 +28,10 @@ struct Pod {
     generation: u32,
 }
 
+/// Orders that pods crash, by their markers; `false` when one was taken back. Nothing is restarted
+/// here, so nothing crashes.
+type Orders = BTreeMap<String, bool>;
+
 struct PodWorld {
     kind: &'static str,
     pods: Arc<Mutex<Vec<Pod>>>,
@@ -45,9 +49,10 @@ impl PodWorld {
         let supervisor = listener.local_addr().unwrap();
         let served = Arc::downgrade(&pods);
         std::thread::spawn(move || {
+            let mut orders = Orders::new();
             for stream in listener.incoming() {
                 let Some(pods) = served.upgrade() else { return };
-                serve(stream.unwrap(), &pods);
+                serve(stream.unwrap(), &pods, &mut orders);
             }
         });
         Self { kind, pods, supervisor, _callee: callee, spec }
@@ -78,8 +83,29 @@ fn uid(slot: usize, pod: &Pod) -> String {
     format!("uid-{slot}-{}", pod.generation)
 }
 
+/// What is asked of orders to crash: whether the named one is, or was, in force; `None` when it may
+/// not be.
+fn order(head: &str, stream: &mut TcpStream, orders: &mut Orders) -> Option<bool> {
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |text| text.parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    if head.starts_with("put ") {
+        let order: Value = serde_json::from_slice(&body).unwrap();
+        let marker = order["marker"].as_str().unwrap().to_owned();
+        return (*orders.entry(marker).or_insert(true)).then_some(true);
+    }
+    let (_, rest) = head.split_once("?marker=").unwrap();
+    let marker = rest.split(' ').next().unwrap().to_owned();
+    let in_force = orders.get(&marker).copied().unwrap_or_default();
+    if head.starts_with("delete ") {
+        orders.insert(marker, false);
+    }
+    Some(in_force)
+}
+
 /// Answers one request.
-fn serve(mut stream: TcpStream, pods: &Mutex<Vec<Pod>>) {
+fn serve(mut stream: TcpStream, pods: &Mutex<Vec<Pod>>, orders: &mut Orders) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read_exact(&mut byte).is_err() {
@@ -89,7 +115,12 @@ fn serve(mut stream: TcpStream, pods: &Mutex<Vec<Pod>>) {
     }
     let head = String::from_utf8(head).unwrap();
     let mut pods = pods.lock().unwrap();
-    let body = if head.starts_with("GET /api/pods ") {
+    let mut status = "200 OK";
+    let body = if head.contains(" /-/crashes") {
+        let in_force = order(&head, &mut stream, orders);
+        status = in_force.map_or("409 Conflict", |_| status);
+        json!({"inForce": in_force})
+    } else if head.starts_with("GET /api/pods ") {
         let pod = |(slot, pod): (usize, &Pod)| {
             let process = pod.proxy.identity();
             json!({
@@ -111,7 +142,7 @@ fn serve(mut stream: TcpStream, pods: &Mutex<Vec<Pod>>) {
         panic!("an unexpected request: {head}");
     };
     let body = body.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
     // The injector may have been cut off.
     stream.write_all((head + &body).as_bytes()).unwrap_or_default();
 }
@@ -159,6 +190,12 @@ async fn conforms(kind: &'static str, specs: &[Value]) {
 async fn pod_kill_conforms() {
     let two = json!({"service": "checkout", "count": 2, "which": "first"});
     conforms("pod-kill", &[json!({"service": "checkout"}), two]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_loop_conforms() {
+    let two = json!({"service": "checkout", "count": 2, "which": "first", "times": 2});
+    conforms("crash-loop", &[json!({"service": "checkout"}), two]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

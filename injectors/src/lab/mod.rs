@@ -6,6 +6,7 @@ mod alert_storm;
 mod client;
 mod cost_runaway;
 mod cpu_pressure;
+mod crash_loop;
 mod fd_limit;
 mod host;
 mod kind;
@@ -25,6 +26,7 @@ use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witnes
 
 pub use alert_storm::{AlertStorm, AlertStormDebt, AlertStormSpec, AlertStormWitness};
 pub use cost_runaway::{CostRunaway, CostRunawayDebt, CostRunawaySpec, CostRunawayWitness};
+pub use crash_loop::{CrashLoop, CrashLoopDebt, CrashLoopSpec, CrashLoopWitness};
 pub use host::{LabHost, LabStart};
 pub use kind::lab_kind;
 pub(crate) use kind::refuse_control;
@@ -54,6 +56,14 @@ pub(crate) fn register(registry: &mut Registry) {
         FaultEntry {
             injector: Arc::new(PodKill),
             witness: Arc::new(PodWitness),
+            requires: vec![LOOPBACK, PIDFD, PROC],
+        },
+    );
+    registry.register(
+        LAB,
+        FaultEntry {
+            injector: Arc::new(CrashLoop),
+            witness: Arc::new(CrashLoopWitness),
             requires: vec![LOOPBACK, PIDFD, PROC],
         },
     );

@@ -29,8 +29,8 @@ struct Before {
 pub struct PodWitness;
 
 impl PodWitness {
-    async fn before(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
-        let debt: PodKillDebt = read("undo record", undo)?;
+    /// What the service is like before.
+    pub(super) async fn before(cx: &Cx<'_>, debt: &PodKillDebt) -> Result<Value, FaultError> {
         let service = cx
             .topology
             .service(&debt.service)
@@ -47,9 +47,13 @@ impl PodWitness {
         Ok(serde_json::to_value(Before { addresses, answering }).expect("plain data"))
     }
 
-    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
-        let undo: PodKillDebt = read("undo record", debt.undo)?;
-        let before: Before = read("baseline", debt.baseline)?;
+    /// One look.
+    pub(super) async fn see(
+        cx: &Cx<'_>,
+        undo: &PodKillDebt,
+        baseline: &Value,
+    ) -> Result<Sighting, FaultError> {
+        let before: Before = read("baseline", baseline)?;
         let living = undo.victims.iter().find(|one| presence(&one.process) == Presence::Alive);
         let answering = answering(&before.addresses, cx).await.len();
         let (all, now) = (before.answering, format!("{answering} of {} answer", before.answering));
@@ -65,7 +69,7 @@ impl PodWitness {
             None if answering >= all => {
                 Sighting::NotInForce(format!("the killed are gone and replaced: {now}"))
             }
-            None => Sighting::InForce(format!("{}; {now}", names(&undo))),
+            None => Sighting::InForce(format!("{}; {now}", names(undo))),
         })
     }
 }
@@ -97,12 +101,14 @@ impl Witness for PodWitness {
         _spec: &'a Value,
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
-        Box::pin(Self::before(cx, undo))
+        Box::pin(async move { Self::before(cx, &read("undo record", undo)?).await })
     }
 
     fn look<'a>(&'a self, cx: &'a Cx<'a>, debt: Debt<'a>) -> BoxFuture<'a, Sighting> {
         Box::pin(async move {
-            Self::see(cx, debt).await.unwrap_or_else(|error| Sighting::Unknown(error.to_string()))
+            let seen =
+                async { Self::see(cx, &read("undo record", debt.undo)?, debt.baseline).await };
+            seen.await.unwrap_or_else(|error| Sighting::Unknown(error.to_string()))
         })
     }
 }

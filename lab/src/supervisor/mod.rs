@@ -3,6 +3,7 @@
 
 mod backoff;
 mod build;
+mod crashes;
 mod interposer;
 mod model;
 mod ports;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crashes::Crashes;
 use hyper::{Method, StatusCode};
 use model::Model;
 use rustix::process::setsid;
@@ -46,6 +48,7 @@ struct Supervisor {
     pods_stopped: CancellationToken,
     slots: Vec<SlotControl>,
     clients: BTreeMap<&'static str, Vec<Client>>,
+    crashes: Crashes,
     model: Mutex<Model>,
     changed: Notify,
     names: AtomicU64,
@@ -114,6 +117,7 @@ impl Supervisor {
             slots: slots.collect(),
             clients: clients.collect(),
             pods_stopped: CancellationToken::new(),
+            crashes: Crashes::new(),
             model: Mutex::new(Model::new(document)),
             changed: Notify::new(),
             names: AtomicU64::new(0),
@@ -237,6 +241,7 @@ impl Service for Supervisor {
                 let after = call.parameter("afterUs").and_then(|text| text.parse().ok());
                 Reply::ok(&steady::automation(&self, after.unwrap_or(0)).await)
             }
+            (_, "/-/crashes") => self.crashes.answer(&call),
             (&Method::GET, "/api/steady") => Reply::ok(&steady::steady(&self).await),
             (&Method::POST, "/api/reset") => verdict(&steady::reset(&self).await),
             (&Method::POST, "/api/stop") => {

@@ -117,17 +117,33 @@ pub(super) fn spawn(lab: &Supervisor, mut command: Command, log: &str) -> Option
     }
 }
 
-/// Probes the child until it ends or the lab stops.
+/// Probes the child until it ends, by itself or by an order, or the lab stops.
 async fn watch_over(
     lab: &Supervisor,
     control: &SlotControl,
     child: &mut Child,
 ) -> Option<ExitStatus> {
+    let process = child.id().and_then(ProcessIdentity::of);
     tokio::select! {
         () = lab.stop.cancelled() => None,
         status = child.wait() => status.ok(),
         () = probe(lab, control) => None,
+        () = crash(lab, control, process) => None,
     }
+}
+
+/// Kills a process that has to crash; never ends.
+async fn crash(lab: &Supervisor, control: &SlotControl, process: Option<ProcessIdentity>) {
+    let (deployment, slot) = (control.deployment, control.slot);
+    if let (Some(process), Some(after)) = (process, lab.crashes.after(deployment, slot)) {
+        tokio::time::sleep(after).await;
+        // It may have been taken back meanwhile.
+        if lab.crashes.is_due(deployment, slot) {
+            lab.log.line(&format!("{deployment}-{slot} crashes by order"));
+            process.kill();
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Probes for ever.

@@ -74,6 +74,32 @@ fn a_killed_checkout_costs_little_comes_back_as_a_new_pod_and_pages_once() {
 }
 
 #[test]
+fn a_crash_loop_by_order_ends_after_so_many_crashes_or_with_its_lease() {
+    let lab = TestLab::up(&[]);
+    let supervisor = &lab.lab.endpoints.supervisor;
+    let order = |marker: &str, slot: usize, lease_ms: u64| {
+        let order = serde_json::json!({
+            "marker": marker, "deployment": "checkout", "slots": [slot], "times": 2,
+            "afterMs": 50, "leaseMs": lease_ms,
+        });
+        request(supervisor, "PUT", "/-/crashes", &order.to_string()).0
+    };
+    // The second lease ends before the first restart.
+    assert_eq!((order("long", 1, 60_000), order("short", 2, 300)), (200, 200));
+    for pod in lab.pods("checkout").into_iter().filter(|pod| pod.slot > 0) {
+        signal(pod.pid.unwrap(), Signal::KILL);
+    }
+    wait_until("end of the loop", || {
+        let looped = lab.pods("checkout").remove(1);
+        looped.ready && looped.restarts == 3
+    });
+    let restarts: Vec<u32> = lab.pods("checkout").iter().map(|pod| pod.restarts).collect();
+    assert_eq!(restarts, [0, 3, 1]);
+    assert_eq!(request(supervisor, "DELETE", "/-/crashes?marker=long", "").0, 200);
+    assert_eq!((order("long", 1, 60_000), order("short", 2, 60_000)), (409, 409));
+}
+
+#[test]
 fn a_killed_store_loses_no_accepted_order() {
     let lab = TestLab::up(&[]);
     let seen = lab.orders_while(("durable-1", 100, 4), || {

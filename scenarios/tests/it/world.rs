@@ -114,6 +114,16 @@ pub(crate) struct Shortage {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Loop {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    times: u32,
+    after: Duration,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Pressure {
     service: ServiceName,
     #[serde(default = "one")]
@@ -257,6 +267,9 @@ harmless!(RunawayFault, Runaway, "cost-runaway", Reversible, "batch jobs", |_, t
 harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_instance(
     "meter", t
 ));
+harmless!(LoopFault, Loop, "crash-loop", SelfHealing, "crashes", |s, t| {
+    on_instances(&s.service, s.count, t)
+});
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
 /// Faults on an edge whose specification is plain: its fields and nothing to check.
@@ -332,6 +345,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(BrownOutFault), proxy));
     registry.register("lab", entry(Arc::new(PauseFault), &[Requirement("signals")]));
     registry.register("lab", entry(Arc::new(ShortageFault), &[]));
+    registry.register("lab", entry(Arc::new(LoopFault), &[]));
     registry.register("lab", entry(Arc::new(FreezeFault), &[]));
     registry.register("lab", entry(Arc::new(PressureFault), &[]));
     registry.register("lab", entry(Arc::new(RunawayFault), &[]));

@@ -98,6 +98,9 @@ rows! {
     a_paused_pod_behind_a_blind_balancer: "checkout-pause", Some("balance=blind") => 1;
     a_pod_without_descriptors_is_survived: "checkout-descriptors", None => 0;
     a_pod_that_opens_a_file_per_order: "checkout-descriptors", Some("checkout=reopens") => 1;
+    a_crash_loop_is_survived: "checkout-crash-loop", None => 0;
+    a_crash_loop_without_supervisor: "checkout-crash-loop", Some("supervisor=off") => 1;
+    a_crash_loop_without_alerts: "checkout-crash-loop", Some("alerter=off") => 1;
     failing_charges_are_survived: "payments-errors", None => 0;
     failing_charges_without_fallback: "payments-errors", Some("fallback=off") => 1;
     a_brown_out_is_survived: "payments-brown-out", None => 0;
