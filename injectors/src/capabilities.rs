@@ -43,7 +43,11 @@ const PROBES: [Probe; 17] = [
     probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
     probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
     probe("docker", docker, "start dockerd, and be allowed to use its socket"),
-    probe("enter-namespaces", enter_namespaces, "needs root, and nsenter of util-linux"),
+    probe(
+        "enter-namespaces",
+        enter_namespaces,
+        "needs root, nsenter of util-linux, and ss of iproute2",
+    ),
     probe("loopback", loopback, ""),
     probe("network-namespaces", network_namespaces, "needs root, or user namespaces"),
     probe("nfqueue", nfqueue, "needs root, the package iptables, and a kernel with NFQUEUE"),
@@ -180,7 +184,7 @@ fn network_namespaces() -> Result<String, String> {
 }
 
 fn enter_namespaces() -> Result<String, String> {
-    run(&["nsenter", "--net=/proc/self/ns/net", "true"])
+    run(&["nsenter", "--net=/proc/self/ns/net", "ss", "-H", "-l", "-t", "-n"])
 }
 
 fn nftables() -> Result<String, String> {
@@ -311,7 +315,7 @@ mod tests {
         let names = names.filter(|name| !MAY_LACK.contains(name));
         for (name, state) in capabilities_of(names) {
             if let (Capability::Missing(why), true) = (&state, name.starts_with("cgroup-")) {
-                skip(&name, why);
+                skip(&format!("cgroup: {name}"), why);
                 continue;
             }
             assert!(matches!(state, Capability::Available(_)), "{name}: {state:?}");

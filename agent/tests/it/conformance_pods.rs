@@ -285,7 +285,7 @@ fn lacks(test: &str, mechanism: &'static str) -> bool {
     match &injectors::capabilities_of([mechanism])[mechanism] {
         Capability::Available(_) => false,
         Capability::Missing(why) => {
-            skip(test, why);
+            skip(&format!("cgroup: {test}"), why);
             true
         }
     }

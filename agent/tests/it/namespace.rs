@@ -1,12 +1,13 @@
 //! A network namespace of a test's own, removed with it.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::world::skip;
 
 /// Tells the namespaces of one process apart.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -72,19 +73,4 @@ impl Drop for Netns {
 
 pub(crate) fn ip(arguments: &[&str]) -> bool {
     Command::new("ip").args(arguments).output().is_ok_and(|output| output.status.success())
-}
-
-/// Says by name that a test is left out, and why.
-#[expect(
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "who runs the tests should see it, and names the file for it in the environment"
-)]
-fn skip(name: &str, why: &str) {
-    let line = format!("{name}: {why}");
-    eprintln!("skipped: {line}");
-    if let Some(path) = std::env::var_os("GAMEDAY_SKIPS") {
-        let mut file = File::options().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }

@@ -44,7 +44,7 @@ fn groups(process: &ProcessIdentity, name: &str) -> Vec<(Group, Rule)> {
         }
     }
     if groups.is_empty() {
-        skip("cgroups", "no hierarchy can be written here");
+        skip("cgroup: groups", "no hierarchy can be written here");
     }
     groups
 }

@@ -181,7 +181,7 @@ mod tests {
         );
         for share in ["0%", "0.4%", "51%", "100%"] {
             let error = FAULT.check(&json!({"service": "checkout", "share": share})).unwrap_err();
-            assert!(error.message.contains("write 0.5% to 50%"), "{error}");
+            assert!(error.hint.contains("write 0.5% to 50%"), "{error:?}");
         }
         assert!(FAULT.check(&json!({"service": "checkout"})).is_err(), "how little is to be said");
     }

@@ -97,10 +97,20 @@ pub(super) struct Nft<'a> {
 
 impl Nft<'_> {
     async fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, FaultError> {
-        let action = format!("{} by `nft {}`", self.verb, arguments.join(" "));
+        self.call("nft", arguments, input).await
+    }
+
+    /// Another program of the kernel's there.
+    pub(super) async fn call(
+        &self,
+        tool: &str,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<Vec<u8>, FaultError> {
+        let action = format!("{} by `{tool} {}`", self.verb, arguments.join(" "));
         let failed = |why: String| FaultError::Failed { action: action.clone(), why };
         let enter = format!("--net={}", self.door.path());
-        let all = [&[enter.as_str(), "nft"], arguments].concat();
+        let all = [&[enter.as_str(), tool], arguments].concat();
         let name = self.cx.name();
         let program = Path::new("nsenter");
         let call = Call { program, arguments: &all, fault: &name, verb: self.verb };

@@ -1,8 +1,6 @@
 //! Who is believed about faults on packets: a caller's own connections out of the namespace, and
 //! the kernel's list of who listens there. Counters of the rules are shown beside it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -18,11 +16,6 @@ use super::namespace::Door;
 use super::nft::{Counted, Nft};
 use super::packet_fault::{PacketDebt, PacketSpec};
 use crate::proxy::{Question, SILENCE, Says, Seen, look_from, read, sum_up};
-
-/// A longer list of sockets is not read to its end, in bytes.
-const LIST_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// More connections than this that wait to be taken are a reason of their own not to open.
-const WAITING_MAX: u32 = 64;
 
 /// What does not open says so by itself before this time is over, too.
 const SPARE: Duration = Duration::from_millis(10);
@@ -81,51 +74,42 @@ impl Sight {
     }
 }
 
-/// Sockets that were made in the namespace, and its listeners at that moment.
-struct Ground {
-    sockets: Vec<TcpSocket>,
-    listeners: Vec<(SocketAddrV4, u32)>,
+/// Sockets that belong to the namespace.
+fn sockets(door: &Door, count: usize) -> Result<Vec<TcpSocket>, FaultError> {
+    let failed = |why: String| FaultError::Failed { action: "look".to_owned(), why };
+    let make = || (0..count).map(|_| TcpSocket::new_v4()).collect::<std::io::Result<Vec<_>>>();
+    door.within(make).map_err(failed)?.map_err(|error| failed(error.to_string()))
 }
 
-impl Ground {
-    fn enter(door: &Door, sockets: usize) -> Result<Self, FaultError> {
-        let failed = |why: String| FaultError::Failed { action: "look".to_owned(), why };
-        let gather = || -> std::io::Result<Self> {
-            let mut text = String::new();
-            File::open("/proc/thread-self/net/tcp")?
-                .take(LIST_BYTES_MAX)
-                .read_to_string(&mut text)?;
-            let sockets: std::io::Result<Vec<_>> =
-                (0..sockets).map(|_| TcpSocket::new_v4()).collect();
-            Ok(Self { sockets: sockets?, listeners: listeners(&text) })
-        };
-        door.within(gather).map_err(failed)?.map_err(|error| failed(error.to_string()))
-    }
-
-    fn listens(&self, endpoint: SocketAddrV4) -> bool {
-        let fits = |at: SocketAddrV4| {
-            at.port() == endpoint.port() && (at.ip() == endpoint.ip() || at.ip().is_unspecified())
-        };
-        self.listeners.iter().any(|(at, waiting)| fits(*at) && *waiting <= WAITING_MAX)
-    }
+/// A socket that listens, by the kernel's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listener {
+    at: SocketAddrV4,
+    /// Fewer connections wait to be taken than may.
+    has_room: bool,
 }
 
-/// Listening sockets, each with how many connections wait to be taken, of `/proc/net/tcp`.
-fn listeners(text: &str) -> Vec<(SocketAddrV4, u32)> {
-    /// `LISTEN` there.
-    const LISTEN: &str = "0A";
-    let number = |text: &str| u32::from_str_radix(text, 16).ok();
+/// Who listens in the namespace. The kernel is asked for listeners alone: a list of all sockets
+/// takes as long as there are connections on the machine.
+async fn listeners(nft: &Nft<'_>) -> Result<Vec<Listener>, FaultError> {
+    let answer = nft.call("ss", &["-H", "-l", "-t", "-n", "-4"], "").await?;
+    Ok(read_listeners(&String::from_utf8_lossy(&answer)))
+}
+
+fn read_listeners(text: &str) -> Vec<Listener> {
     let one = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
-        let (ip, port) = fields.next()?.split_once(':')?;
-        let state = fields.nth(1)?;
-        let (_, waiting) = fields.next()?.split_once(':')?;
-        // The number is the address as it lies in memory.
-        let ip = Ipv4Addr::from(number(ip)?.to_ne_bytes());
-        let port = u16::from_str_radix(port, 16).ok()?;
-        (state == LISTEN).then_some((SocketAddrV4::new(ip, port), number(waiting)?))
+        let waiting: u64 = fields.next()?.parse().ok()?;
+        let most: u64 = fields.next()?.parse().ok()?;
+        Some(Listener { at: fields.next()?.parse().ok()?, has_room: waiting < most })
     };
     text.lines().filter_map(one).collect()
+}
+
+fn listens(listeners: &[Listener], endpoint: SocketAddrV4) -> bool {
+    let same = |ip: &Ipv4Addr| ip == endpoint.ip() || ip.is_unspecified();
+    let fits = |one: &Listener| one.at.port() == endpoint.port() && same(one.at.ip());
+    listeners.iter().any(|one| fits(one) && one.has_room)
 }
 
 async fn open(socket: TcpSocket, endpoint: SocketAddr, patience: Duration) -> Opening {
@@ -164,14 +148,16 @@ impl<S: PacketSpec> PacketWitness<S> {
         // Beside the waiting, a look reads the counters.
         let silence = SILENCE.min(cx.deadline.divided_by(3));
         let each = spec.requests() + spec.openings();
-        let mut ground = Ground::enter(door, each * debt.endpoints.len())?;
+        let nft = Nft { cx, door, verb: "look" };
+        let listeners = listeners(&nft).await?;
+        let mut all = sockets(door, each * debt.endpoints.len())?;
         let looks: Vec<_> = debt
             .endpoints
             .iter()
             .map(|endpoint| {
-                let mut sockets = ground.sockets.split_off(ground.sockets.len() - each);
+                let mut sockets = all.split_off(all.len() - each);
                 let asking = sockets.split_off(spec.openings());
-                let (listens, to) = (ground.listens(*endpoint), SocketAddr::V4(*endpoint));
+                let (listens, to) = (listens(&listeners, *endpoint), SocketAddr::V4(*endpoint));
                 async move {
                     let asked = asking.into_iter().map(|one| request(one, to, silence, cx.clock));
                     let opened = sockets.into_iter().map(|one| open(one, to, silence));
@@ -251,19 +237,15 @@ mod tests {
 
     #[test]
     fn listeners_are_read_from_the_kernels_list() {
-        let ip = u32::from_ne_bytes([127, 0, 0, 1]);
-        let text = format!(
-            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
-             \x20  0: {ip:08X}:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000 0 0 1\n\
-             \x20  1: {ip:08X}:1F91 {ip:08X}:0050 01 00000000:00000000 00:00000000 00000000 0 0 1\n\
-             \x20  2: 00000000:1F92 00000000:0000 0A 00000000:00000FFF 00:00000000 00000000 0 0 1\n"
-        );
-        let [first, any] = listeners(&text)[..] else { panic!("{:?}", listeners(&text)) };
-        assert_eq!(first, ("127.0.0.1:8080".parse().unwrap(), 3));
-        assert_eq!(any, ("0.0.0.0:8082".parse().unwrap(), 0xFFF));
-        let ground = Ground { sockets: Vec::new(), listeners: vec![first, any] };
-        assert!(ground.listens("127.0.0.1:8080".parse().unwrap()));
-        assert!(!ground.listens("127.0.0.1:8081".parse().unwrap()));
-        assert!(!ground.listens("127.0.0.1:8082".parse().unwrap()), "its queue is full");
+        let text = "LISTEN 3      1024       127.0.0.1:8080       0.0.0.0:*\n\
+                    LISTEN 0      128          0.0.0.0:8082       0.0.0.0:*\n\
+                    LISTEN 128    128        127.0.0.1:8083       0.0.0.0:*\n";
+        let all = read_listeners(text);
+        let listens = |endpoint: &str| listens(&all, endpoint.parse().unwrap());
+        assert_eq!(all.len(), 3);
+        assert!(listens("127.0.0.1:8080") && listens("10.0.0.1:8082"));
+        assert!(!listens("127.0.0.1:8081"));
+        assert!(!listens("10.0.0.1:8080"), "it is another address");
+        assert!(!listens("127.0.0.1:8083"), "its queue is full");
     }
 }
