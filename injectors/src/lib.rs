@@ -4,6 +4,7 @@
 
 mod capabilities;
 pub mod conformance;
+pub mod containers;
 pub mod descriptors;
 pub mod exec;
 mod hash;
@@ -11,9 +12,12 @@ pub mod http;
 pub mod lab;
 pub mod process;
 pub mod proxy;
+mod standing;
+mod targets;
 pub mod unix_socket;
 
-pub use capabilities::{capabilities, capabilities_of};
+pub use capabilities::{capabilities, capabilities_of, engine};
+pub use targets::Which;
 
 use harness_core::fault::{Registry, Requirement};
 
@@ -27,6 +31,8 @@ pub const TIMERFD: Requirement = Requirement("timerfd");
 pub const PIDFD: Requirement = Requirement("pidfd");
 /// Limits of other processes are changed.
 pub const PRLIMIT: Requirement = Requirement("prlimit");
+/// A container engine answers at its socket.
+pub const CONTAINER_ENGINE: Requirement = Requirement("container-engine");
 /// Processes are told apart by their start time.
 pub const PROC: Requirement = Requirement("proc");
 
@@ -34,5 +40,6 @@ pub const PROC: Requirement = Requirement("proc");
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     lab::register(&mut registry);
+    containers::register(&mut registry);
     registry
 }

@@ -10,10 +10,11 @@ use harness_core::topology::ProcessIdentity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::process_fault::{ProcessSpec, Standing, is_healthy};
-use super::targets::{Targets, Which};
+use super::process_fault::{ProcessSpec, is_healthy};
 use crate::descriptors::{SoftLimit, limit_with_room, room, set_soft_limit, soft_limit};
 use crate::proxy::{Says, Seen};
+use crate::standing::Standing;
+use crate::targets::{Targets, Which};
 
 /// More room is no shortage.
 const ROOM_MAX: u32 = 64;
@@ -44,7 +45,7 @@ struct Written {
     /// The service.
     service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     count: NonZeroU32,
     /// Which of them.
     #[serde(default)]
@@ -91,7 +92,7 @@ impl Lowered {
 
 /// What a caller sees that the process has no room for; an odd sight may be a shortage of our own.
 fn is_refused(seen: &Seen) -> bool {
-    !is_healthy(seen) && !matches!(seen, Seen::Odd(_))
+    !is_healthy(seen) && !matches!(seen, Seen::Unopened(_) | Seen::Odd(_))
 }
 
 impl ProcessSpec for LimitSpec {

@@ -15,7 +15,6 @@ mod process_fault;
 mod process_pause;
 mod spend;
 mod system;
-mod targets;
 
 use std::sync::Arc;
 
@@ -31,7 +30,6 @@ pub use pod_witness::PodWitness;
 pub use price_spike::{PriceSpike, PriceSpikeDebt, PriceSpikeSpec, PriceSpikeWitness};
 pub use spend::LabControl;
 pub use system::LabSystem;
-pub use targets::Which;
 
 use crate::{LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, proxy};
 

@@ -21,25 +21,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::targets::{Target, Targets};
+use super::kind::radius;
 use crate::process::{Presence, presence};
 use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
+use crate::standing::Standing;
+use crate::targets::{Target, Targets};
 
 /// How often a process is looked at until a change has taken effect.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
-
-/// How a process stands to a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// As the fault leaves it.
-    Changed,
-    /// As it was before.
-    Before,
-    /// It is gone, and with it whatever was changed.
-    Gone,
-    /// Neither: somebody else changed it; the words say to what.
-    Other(String),
-}
 
 /// What a scenario says about a fault on live processes, and what is done to each of them.
 pub(crate) trait ProcessSpec:
@@ -180,7 +169,7 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
     type Undo = ProcessDebt<S::Change>;
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        spec.targets().radius(topology)
+        radius(&spec.targets(), topology)
     }
 
     fn mechanism(_spec: &S) -> String {

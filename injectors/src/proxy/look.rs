@@ -30,7 +30,9 @@ pub enum Seen {
         /// From the request to the first byte of the answer, one per request.
         took: Vec<Duration>,
     },
-    /// Something that says nothing: the connection did not open in time, no HTTP, no descriptor.
+    /// No connection within the time, or no way there; the words say which.
+    Unopened(String),
+    /// Something that says nothing: no HTTP, no descriptor.
     Odd(String),
 }
 
@@ -46,7 +48,7 @@ impl std::fmt::Display for Seen {
                 Some(took) => write!(f, "status {status} after {took}"),
                 None => write!(f, "status {status}"),
             },
-            Self::Odd(why) => f.write_str(why),
+            Self::Unopened(why) | Self::Odd(why) => f.write_str(why),
         }
     }
 }
@@ -117,7 +119,7 @@ pub(crate) async fn look_on(
 async fn open(address: &str, silence: Duration) -> Result<TcpStream, Seen> {
     let stream = tokio::time::timeout(silence.as_std(), TcpStream::connect(address))
         .await
-        .map_err(|_| Seen::Odd(format!("no connection within {silence}")))?
+        .map_err(|_| Seen::Unopened(format!("no connection within {silence}")))?
         .map_err(|error| broken(&error))?;
     stream.set_nodelay(true).map_err(|error| broken(&error))?;
     Ok(stream)
@@ -234,6 +236,9 @@ fn broken(error: &io::Error) -> Seen {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Seen::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Seen::Reset,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Seen::Unopened(error.to_string())
+        }
         _ => Seen::Odd(error.to_string()),
     }
 }
