@@ -84,6 +84,8 @@ pub(crate) struct State {
 pub(crate) struct HostConfig {
     #[serde(default)]
     network_mode: String,
+    #[serde(default)]
+    pub(crate) auto_remove: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -171,6 +173,22 @@ impl Engine {
     /// Lets them go on.
     pub(crate) async fn unpause(&self, id: &str, within: Duration) -> Result<(), EngineError> {
         self.order(&format!("/containers/{}/unpause", encoded(id)), None, within).await
+    }
+
+    /// Stops it: the stop signal, and SIGKILL after so many seconds.
+    pub(crate) async fn stop(
+        &self,
+        id: &str,
+        grace_seconds: u8,
+        within: Duration,
+    ) -> Result<(), EngineError> {
+        let path = format!("/containers/{}/stop?t={grace_seconds}", encoded(id));
+        self.order(&path, None, within).await
+    }
+
+    /// Starts it again.
+    pub(crate) async fn start(&self, id: &str, within: Duration) -> Result<(), EngineError> {
+        self.order(&format!("/containers/{}/start", encoded(id)), None, within).await
     }
 
     async fn order(

@@ -7,6 +7,7 @@ mod api;
 mod fault;
 mod kernel;
 mod pause;
+mod stop;
 mod system;
 
 use harness_core::fault::Registry;
@@ -25,4 +26,5 @@ const ENGINE: &str = "engine";
 pub(crate) fn register(registry: &mut Registry) {
     let asked = || vec![CONTAINER_ENGINE, PROC, UNIX_SOCKETS];
     registry.register(CONTAINERS, fault::entry::<pause::PauseSpec>(asked()));
+    registry.register(CONTAINERS, fault::entry::<stop::StopSpec>(asked()));
 }

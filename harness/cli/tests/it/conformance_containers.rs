@@ -116,6 +116,13 @@ fn container_pause_conforms() {
     conforms("container_pause_conforms", "container-pause", &specs);
 }
 
+#[test]
+fn container_stop_conforms() {
+    let two = json!({"service": "web", "count": 2, "which": "first", "graceSeconds": 0});
+    let specs = [json!({"service": "web"}), two];
+    conforms("container_stop_conforms", "container-stop", &specs);
+}
+
 /// Whoever has paused a container wants it paused: it is no target, and not set going again; and a
 /// container of the same name that took its place is not touched.
 #[test]
