@@ -58,6 +58,9 @@ impl EngineError {
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) state: State,
+    /// How often its engine has started it again.
+    #[serde(default)]
+    pub(crate) restart_count: u64,
     #[serde(default)]
     pub(crate) host_config: HostConfig,
     #[serde(default)]
@@ -86,6 +89,20 @@ pub(crate) struct HostConfig {
     network_mode: String,
     #[serde(default)]
     pub(crate) auto_remove: bool,
+    #[serde(default)]
+    pub(crate) restart_policy: RestartPolicy,
+}
+
+/// When its engine starts it again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RestartPolicy {
+    /// `always`, `unless-stopped`, `on-failure`; `no` or nothing for never.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// How often at most, where it is `on-failure`; 0 for ever.
+    #[serde(default)]
+    pub(crate) maximum_retry_count: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

@@ -6,15 +6,18 @@
 mod api;
 mod fault;
 mod kernel;
+mod kill;
 mod pause;
 mod stop;
 mod system;
 
-use harness_core::fault::Registry;
+use std::sync::Arc;
+
+use harness_core::fault::{FaultEntry, Registry};
 
 pub use system::{ContainerHost, containers_kind, socket_of, well_known_sockets};
 
-use crate::{CONTAINER_ENGINE, PROC, UNIX_SOCKETS};
+use crate::{CONTAINER_ENGINE, PIDFD, PROC, UNIX_SOCKETS};
 
 /// The key of this kind of system in scenarios and in the registry.
 pub const CONTAINERS: &str = "containers";
@@ -27,4 +30,10 @@ pub(crate) fn register(registry: &mut Registry) {
     let asked = || vec![CONTAINER_ENGINE, PROC, UNIX_SOCKETS];
     registry.register(CONTAINERS, fault::entry::<pause::PauseSpec>(asked()));
     registry.register(CONTAINERS, fault::entry::<stop::StopSpec>(asked()));
+    let kill = FaultEntry {
+        injector: Arc::new(kill::ContainerKill),
+        witness: Arc::new(kill::KillWitness),
+        requires: vec![CONTAINER_ENGINE, PIDFD, PROC, UNIX_SOCKETS],
+    };
+    registry.register(CONTAINERS, kill);
 }

@@ -123,6 +123,13 @@ fn container_stop_conforms() {
     conforms("container_stop_conforms", "container-stop", &specs);
 }
 
+#[test]
+fn container_kill_conforms() {
+    let two = json!({"service": "web", "count": 2, "which": "first"});
+    let specs = [json!({"service": "web"}), two];
+    conforms("container_kill_conforms", "container-kill", &specs);
+}
+
 /// Whoever has paused a container wants it paused: it is no target, and not set going again; and a
 /// container of the same name that took its place is not touched.
 #[test]
