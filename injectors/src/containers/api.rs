@@ -11,8 +11,8 @@ use harness_core::system::SystemError;
 use harness_core::topology::ProcessIdentity;
 use harness_core::units::Duration;
 use hyper::Method;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::kernel;
 use crate::http::{Address, Answer, CallError, call, encoded};
@@ -112,6 +112,20 @@ struct NetworkSettings {
     networks: Option<BTreeMap<String, Endpoint>>,
 }
 
+/// How a container was tied to a network: what must be known to tie it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Tie {
+    /// The network's name.
+    pub(crate) network: String,
+    /// The container's address in it.
+    pub(crate) address: String,
+    /// Its hardware address, which its neighbours remember for a while; empty where none is told.
+    pub(crate) hardware_address: String,
+    /// The names that others find it by.
+    pub(crate) aliases: Vec<String>,
+}
+
 /// How it is tied to one network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -121,6 +135,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: String,
     #[serde(default, rename = "MacAddress")]
     hardware_address: String,
+    #[serde(default)]
+    aliases: Option<Vec<String>>,
 }
 
 impl Container {
@@ -143,6 +159,20 @@ impl Container {
     /// The networks that it is tied to, by name.
     pub(crate) fn networks(&self) -> impl Iterator<Item = (&String, &Endpoint)> {
         self.network_settings.networks.iter().flatten()
+    }
+
+    /// The same for a record. The short id is no name of its own: every engine adds it by itself.
+    pub(crate) fn ties(&self) -> impl Iterator<Item = Tie> {
+        self.networks().map(|(network, endpoint)| {
+            let names = endpoint.aliases.iter().flatten();
+            let aliases = names.filter(|name| !self.id.starts_with(name.as_str())).cloned();
+            Tie {
+                network: network.clone(),
+                address: endpoint.address.clone(),
+                hardware_address: endpoint.hardware_address.clone(),
+                aliases: aliases.collect(),
+            }
+        })
     }
 
     /// Where it takes connections; `None` while it has no address.
@@ -208,6 +238,34 @@ impl Engine {
         self.order(&format!("/containers/{}/start", encoded(id)), None, within).await
     }
 
+    /// Cuts it off from a network.
+    pub(crate) async fn disconnect(
+        &self,
+        id: &str,
+        network: &str,
+        within: Duration,
+    ) -> Result<(), EngineError> {
+        let path = format!("/networks/{}/disconnect", encoded(network));
+        self.order(&path, Some(json!({"Container": id, "Force": false})), within).await
+    }
+
+    /// Ties it to a network as it was.
+    pub(crate) async fn connect(
+        &self,
+        id: &str,
+        tie: &Tie,
+        within: Duration,
+    ) -> Result<(), EngineError> {
+        let path = format!("/networks/{}/connect", encoded(&tie.network));
+        let ip = json!({"IPv4Address": tie.address});
+        let mut endpoint = json!({"IPAMConfig": ip, "Aliases": tie.aliases});
+        if !tie.hardware_address.is_empty() {
+            endpoint["MacAddress"] = tie.hardware_address.clone().into();
+        }
+        let body = json!({"Container": id, "EndpointConfig": endpoint});
+        self.order(&path, Some(body), within).await
+    }
+
     async fn order(
         &self,
         path: &str,
@@ -241,7 +299,7 @@ impl Engine {
 /// A container as tests write it.
 #[cfg(test)]
 pub(crate) fn container(change: impl FnOnce(&mut Value)) -> Container {
-    let mut value = serde_json::json!({
+    let mut value = json!({
         "Id": "c0ffee", "Name": "/web-1",
         "State": {"Status": "running", "Running": true, "Paused": false, "Pid": 0,
                   "StartedAt": "2026-01-01T00:00:00Z"},
@@ -255,8 +313,6 @@ pub(crate) fn container(change: impl FnOnce(&mut Value)) -> Container {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -40,6 +40,25 @@ pub(crate) fn is_frozen(process: &ProcessIdentity) -> Option<bool> {
     (presence(process) == Presence::Alive).then_some(state).flatten()
 }
 
+/// Whether that very process has an address of its own in its network; `None` when it is gone, or
+/// the kernel does not tell.
+pub(crate) fn has_address(process: &ProcessIdentity, address: &str) -> Option<bool> {
+    let routes = fs::read_to_string(format!("/proc/{}/net/fib_trie", process.pid)).ok()?;
+    (presence(process) == Presence::Alive).then(|| is_local(&routes, address))
+}
+
+/// Whether an address stands in a routing trie as a host's own: it is followed by its kind.
+fn is_local(routes: &str, address: &str) -> bool {
+    let mut lines = routes.lines();
+    while let Some(line) = lines.next() {
+        let is_leaf = line.trim_start().strip_prefix("|-- ").map(str::trim) == Some(address);
+        if is_leaf && lines.clone().next().is_some_and(|kind| kind.contains("host LOCAL")) {
+            return true;
+        }
+    }
+    false
+}
+
 /// What one line of `/proc/PID/cgroup` leads to: `6:freezer:/a` of version 1, `0::/a` of version 2.
 fn freezer_of(line: &str, root: &Path) -> Option<bool> {
     let (_, rest) = line.split_once(':')?;
@@ -91,6 +110,17 @@ mod tests {
         assert_eq!(read("0::/f"), Some(false));
         assert_eq!(read("4:memory:/e"), None);
         assert_eq!(read("0::/nowhere"), None);
+    }
+
+    #[test]
+    fn only_an_address_of_its_own_is_one() {
+        let routes = "Main:\n  +-- 10.89.7.0/24 2 0 2\n     |-- 10.89.7.0\n        /24 link UNICAST\n\
+                      \x20    |-- 10.89.7.11\n        /32 host LOCAL\n     |-- 10.89.7.255\n\
+                      \x20       /32 link BROADCAST\n";
+        assert!(is_local(routes, "10.89.7.11"));
+        for other in ["10.89.7.1", "10.89.7.0", "10.89.7.255", ""] {
+            assert!(!is_local(routes, other), "{other}");
+        }
     }
 
     #[test]

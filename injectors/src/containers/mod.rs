@@ -7,6 +7,7 @@ mod api;
 mod fault;
 mod kernel;
 mod kill;
+mod network;
 mod pause;
 mod stop;
 mod system;
@@ -30,6 +31,7 @@ pub(crate) fn register(registry: &mut Registry) {
     let asked = || vec![CONTAINER_ENGINE, PROC, UNIX_SOCKETS];
     registry.register(CONTAINERS, fault::entry::<pause::PauseSpec>(asked()));
     registry.register(CONTAINERS, fault::entry::<stop::StopSpec>(asked()));
+    registry.register(CONTAINERS, fault::entry::<network::DisconnectSpec>(asked()));
     let kill = FaultEntry {
         injector: Arc::new(kill::ContainerKill),
         witness: Arc::new(kill::KillWitness),

@@ -130,6 +130,13 @@ fn container_kill_conforms() {
     conforms("container_kill_conforms", "container-kill", &specs);
 }
 
+#[test]
+fn network_disconnect_conforms() {
+    let two = json!({"service": "web", "count": 2, "which": "first", "network": null});
+    let specs = [json!({"service": "web"}), two];
+    conforms("network_disconnect_conforms", "network-disconnect", &specs);
+}
+
 /// Whoever has paused a container wants it paused: it is no target, and not set going again; and a
 /// container of the same name that took its place is not touched.
 #[test]
