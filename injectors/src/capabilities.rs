@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use crate::cgroup::{self, Quota, Rule};
+use crate::containers::well_known_sockets;
 use crate::descriptors::{SoftLimit, set_soft_limit, soft_limit};
 use crate::process::{boot_id, identity};
 
@@ -38,10 +39,14 @@ struct Probe {
     remedy: &'static str,
 }
 
+/// How to get an engine.
+const START_ENGINE: &str = "start dockerd or `podman system service`, or name its socket";
+
 /// In the order of their names.
-const PROBES: [Probe; 17] = [
+const PROBES: [Probe; 18] = [
     probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
     probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
+    probe("container-engine", any_engine, START_ENGINE),
     probe("docker", docker, "start dockerd, and be allowed to use its socket"),
     probe(
         "enter-namespaces",
@@ -213,6 +218,19 @@ fn cgroup_cpu() -> Result<String, String> {
     on_child(|child| cgroup::attempt(Rule::Quota(QUOTA), child))
 }
 
+fn any_engine() -> Result<String, String> {
+    ping(&well_known_sockets(getuid().as_raw()))
+}
+
+/// Whether a container engine answers at this socket: the mechanism `container-engine`, for one
+/// that is not where engines are as a rule.
+pub fn engine(socket: &Path) -> Capability {
+    match ping(&[socket.to_owned()]) {
+        Ok(how) => Capability::Available(how),
+        Err(why) => Capability::Missing(format!("{why}; {START_ENGINE}")),
+    }
+}
+
 fn docker() -> Result<String, String> {
     ping(&[PathBuf::from("/run/docker.sock"), PathBuf::from("/var/run/docker.sock")])
 }
@@ -311,7 +329,8 @@ mod tests {
     #[test]
     fn what_the_faults_of_the_lab_need_is_here() {
         let registry = crate::registry();
-        let names = registry.iter().flat_map(|(_, _, entry)| &entry.requires).map(|one| one.0);
+        let on_lab = registry.iter().filter(|(_, system, _)| *system == crate::lab::LAB);
+        let names = on_lab.flat_map(|(_, _, entry)| &entry.requires).map(|one| one.0);
         let names = names.filter(|name| !MAY_LACK.contains(name));
         for (name, state) in capabilities_of(names) {
             if let (Capability::Missing(why), true) = (&state, name.starts_with("cgroup-")) {

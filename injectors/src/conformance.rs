@@ -21,6 +21,8 @@ use serde_json::Value;
 const LOOK: Duration = Duration::from_secs(2);
 /// Between two looks of a witness that does not agree yet.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+/// An injection that was cut off shows within this time after its revert, if it ever does.
+const SHOWS_WITHIN: Duration = Duration::from_secs(2);
 /// The lease of a fault under test.
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -53,6 +55,9 @@ pub trait World: Send + Sync {
 pub enum Late {
     /// A request is on its way to another process: an injection after its own revert is refused.
     Possible,
+    /// A request is on its way to a process that knows nothing of faults: a revert that finds
+    /// nothing waits until none can be on its way any more, and nobody remembers it.
+    Outwaited,
     /// It is nothing but system calls of the calling thread: what was cut off is not under way,
     /// and nobody remembers the revert.
     Never,
@@ -295,7 +300,25 @@ impl Trial<'_> {
         self.revert(&record, "what a dead process owes is repaid").await?;
         self.is_gone(&record).await?;
         if death == Death::DuringInject {
+            if self.world.late() == Late::Outwaited {
+                self.stays_gone(&record).await?;
+            }
             self.stays_out(&topology, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks on: what was on its way must not arrive after its revert.
+    async fn stays_gone(&self, record: &Record) -> Result<(), Broken> {
+        let until = self.world.clock().now() + SHOWS_WITHIN;
+        while self.world.clock().now() < until {
+            let (injector, _) = self.world.fresh();
+            let nothing = Topology::default();
+            let cx = self.cx(&nothing, self.world.step());
+            let effect = injector.verify(&cx, &record.spec, &record.undo).await;
+            let name = "what was cut off does not arrive after its revert";
+            same(name, &law(name, effect)?, &Effect::Absent)?;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
     }

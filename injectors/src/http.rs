@@ -134,6 +134,17 @@ fn failed(address: &Address, error: &io::Error) -> CallError {
     }
 }
 
+/// A part of a path, or a value of a query, with `%xx` for what has a meaning of its own there.
+pub(crate) fn encoded(text: &str) -> String {
+    let part = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(part).collect()
+}
+
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     address: &Address,
@@ -176,5 +187,16 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         answer = &mut exchange => answer,
         // The connection may end before the answer was handed on; it is in the exchange already.
         _ = &mut connection => exchange.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_part_of_an_address() {
+        assert_eq!(encoded("run-1.a"), "run-1.a");
+        assert_eq!(encoded("a&b=c d/"), "a%26b%3Dc%20d%2F");
     }
 }

@@ -5,6 +5,7 @@
 mod capabilities;
 mod cgroup;
 pub mod conformance;
+pub mod containers;
 pub mod descriptors;
 pub mod exec;
 mod hash;
@@ -17,9 +18,12 @@ mod program;
 pub mod proxy;
 #[cfg(test)]
 mod skips;
+mod standing;
+mod targets;
 pub mod unix_socket;
 
-pub use capabilities::{capabilities, capabilities_of};
+pub use capabilities::{capabilities, capabilities_of, engine};
+pub use targets::Which;
 
 use harness_core::fault::{Registry, Requirement};
 
@@ -41,6 +45,8 @@ pub const NFTABLES: Requirement = Requirement("nftables");
 pub const CGROUP_FREEZER: Requirement = Requirement("cgroup-freezer");
 /// Processes are given a quota of processor time.
 pub const CGROUP_CPU: Requirement = Requirement("cgroup-cpu");
+/// A container engine answers at its socket.
+pub const CONTAINER_ENGINE: Requirement = Requirement("container-engine");
 /// Processes are told apart by their start time.
 pub const PROC: Requirement = Requirement("proc");
 
@@ -48,5 +54,6 @@ pub const PROC: Requirement = Requirement("proc");
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
     lab::register(&mut registry);
+    containers::register(&mut registry);
     registry
 }

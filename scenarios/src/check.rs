@@ -70,7 +70,13 @@ impl Scenario {
         &self.spec.metadata.title
     }
 
-    /// Kind and name of the system: `lab`, `shop`.
+    /// The socket of the container engine, where the scenario names one.
+    pub fn engine(&self) -> Option<&str> {
+        let system = self.spec.system.as_ref().filter(|one| one.kind.value == "containers")?;
+        system.node.entry("socket")?.node.scalar()
+    }
+
+    /// Kind and name of the system: `lab`, `shop`. Containers have no name in the text.
     pub fn system(&self) -> (&str, &str) {
         let system = self.spec.system.as_ref().expect("check refuses a scenario without a system");
         (&system.kind.value, system.node.scalar().unwrap_or(""))

@@ -71,7 +71,9 @@ const WITHOUT_RECORD: [&str; 1] = ["exec"];
 fn every_kind_has_its_golden_record() {
     let golden = golden();
     let registry = injectors::registry();
-    for kind in registry.kinds_on("lab").filter(|kind| !WITHOUT_RECORD.contains(kind)) {
+    let kinds = ["lab", injectors::containers::CONTAINERS].into_iter();
+    let kinds = kinds.flat_map(|system| registry.kinds_on(system));
+    for kind in kinds.filter(|kind| !WITHOUT_RECORD.contains(kind)) {
         assert!(golden.contains_key(kind), "{kind}: see the head of this file");
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod containers;
 mod failure;
 mod gate;
 mod history;

@@ -9,6 +9,7 @@ use harness_core::system::{DefectKind, Host, SystemKind};
 use harness_core::time::Clock;
 use harness_engine::Ports;
 use harness_engine::store::RunDir;
+use injectors::containers::ContainerHost;
 use injectors::lab::{LabHost, LabStart};
 
 use crate::commands::program;
@@ -32,7 +33,7 @@ pub(crate) fn systems() -> Vec<SystemKind> {
             }),
         }
     }
-    vec![injectors::lab::lab_kind(defects)]
+    vec![injectors::lab::lab_kind(defects), injectors::containers::containers_kind()]
 }
 
 /// Where the system of a run comes from.
@@ -42,6 +43,8 @@ pub(crate) enum Origin {
     Started,
     /// A lab that was started apart, by its state directory; the run leaves it running.
     Attached(PathBuf),
+    /// Containers that are there, by the socket of their engine; the run leaves them as they are.
+    Containers(PathBuf),
 }
 
 /// The ports of a run.
@@ -58,6 +61,10 @@ pub(crate) fn ports(
             Arc::new(LabHost::new(state, start))
         }
         Origin::Attached(state) => Arc::new(LabHost::new(state.clone(), LabStart::Attach)),
+        Origin::Containers(socket) => {
+            let host = ContainerHost::new(socket, &plan.system);
+            Arc::new(host.expect("this origin is that of a plan about containers"))
+        }
     };
     Ok(Ports {
         host,
@@ -68,7 +75,8 @@ pub(crate) fn ports(
     })
 }
 
-/// The host that closes what a record names, for a process that did not open it.
+/// The host that closes what a record names, for a process that did not open it. Only a lab is
+/// ever started, and so owed: containers were there before.
 pub(crate) fn payer(kind: &str) -> Option<Arc<dyn Host>> {
     // It reads only the record; the state directory is not used.
     let host = || Arc::new(LabHost::new(PathBuf::new(), LabStart::Attach)) as Arc<dyn Host>;

@@ -9,6 +9,7 @@ use harness_core::plan::{Expectation, LoadPlan, Plan, TrialMode};
 use scenarios::{CheckInput, PlanInput, Scenario};
 
 use crate::args::{self, Colour};
+use crate::containers;
 use crate::failure::Failure;
 use crate::output;
 use crate::ports;
@@ -94,7 +95,7 @@ pub(crate) fn plan(arguments: &args::Scenario, colour: Colour) -> Result<Plan, F
     let source = source(&arguments.file)?;
     let scenario = check(&source, &arguments.set, colour)?;
     let (registry, systems) = (ports::registry(), ports::systems());
-    let capabilities = injectors::capabilities();
+    let capabilities = containers::capabilities(scenario.engine());
     let input = PlanInput {
         seed: arguments.seed,
         trials: arguments.trials,

@@ -140,6 +140,7 @@ pub(crate) fn plan() -> Plan {
         },
         seed: 7,
         system: SystemPlan {
+            containers: None,
             kind: "lab".to_owned(),
             name: "shop".to_owned(),
             environment: "lab".to_owned(),

@@ -10,10 +10,11 @@ use harness_core::topology::ProcessIdentity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::process_fault::{ProcessSpec, Standing, is_healthy};
-use super::targets::{Targets, Which};
+use super::process_fault::{ProcessSpec, is_healthy};
 use crate::descriptors::{SoftLimit, limit_with_room, room, set_soft_limit, soft_limit};
 use crate::proxy::{Says, Seen};
+use crate::standing::Standing;
+use crate::targets::{Targets, Which};
 
 /// More room is no shortage.
 const ROOM_MAX: u32 = 64;
@@ -44,7 +45,7 @@ struct Written {
     /// The service.
     service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     count: NonZeroU32,
     /// Which of them.
     #[serde(default)]

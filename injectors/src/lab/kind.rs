@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use harness_core::fault::FaultError;
+use harness_core::fault::{BlastRadius, FaultError};
 use harness_core::ids::ServiceName;
 use harness_core::system::{DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
+
+use crate::targets::Targets;
 
 /// Services of `lab/shop` with their replicas, in the order of their names.
 const SERVICES: [(&str, usize); 12] = [
@@ -65,6 +67,15 @@ pub(crate) fn refuse_control(service: &ServiceName) -> Result<(), FaultError> {
     })
 }
 
+/// What a fault on instances of the lab touches.
+pub(crate) fn radius(
+    targets: &Targets<'_>,
+    topology: &Topology,
+) -> Result<BlastRadius, FaultError> {
+    refuse_control(targets.service)?;
+    targets.radius(topology)
+}
+
 /// The labels of everything that belongs to a service of the shop.
 pub(crate) fn labels(service: &str) -> BTreeMap<String, String> {
     [("app", service), ("system", "shop")]
@@ -102,7 +113,17 @@ fn shop() -> Topology {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+    use crate::targets::Which;
+
+    #[test]
+    fn what_gameday_itself_acts_through_is_no_target() {
+        let service = ServiceName::from(CONTROL);
+        let targets = Targets { service: &service, count: NonZeroU32::MIN, which: Which::Random };
+        assert!(matches!(radius(&targets, &shop()), Err(FaultError::Conflict { .. })));
+    }
 
     #[test]
     fn the_declared_shop_is_in_order_and_names_only_itself() {

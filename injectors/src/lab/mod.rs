@@ -18,7 +18,6 @@ mod process_freeze;
 mod process_pause;
 mod spend;
 mod system;
-mod targets;
 
 use std::sync::Arc;
 
@@ -35,7 +34,6 @@ pub use pod_witness::PodWitness;
 pub use price_spike::{PriceSpike, PriceSpikeDebt, PriceSpikeSpec, PriceSpikeWitness};
 pub use spend::LabControl;
 pub use system::LabSystem;
-pub use targets::Which;
 
 use crate::{
     CGROUP_CPU, CGROUP_FREEZER, LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, netns, proxy,

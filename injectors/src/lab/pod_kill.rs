@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::client::{LabClient, LabPod};
-use super::targets::{Target, Targets, Which};
+use super::kind::radius;
 use crate::process::{Presence, Signalled, kill, presence};
+use crate::targets::{Target, Targets, Which};
 
 /// How often the end of a killed process is looked for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -25,7 +26,7 @@ pub struct PodKillSpec {
     /// The service.
     pub service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     pub count: NonZeroU32,
     /// Which of them.
     #[serde(default)]
@@ -78,7 +79,7 @@ impl Injector for PodKill {
     type Undo = PodKillDebt;
 
     fn blast_radius(spec: &PodKillSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        spec.targets().radius(topology)
+        radius(&spec.targets(), topology)
     }
 
     fn mechanism(_spec: &PodKillSpec) -> String {

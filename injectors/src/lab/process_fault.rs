@@ -21,26 +21,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::targets::{Target, Targets};
+use super::kind::radius;
 use crate::cgroup::Seat;
 use crate::process::{Presence, presence};
 use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
+use crate::standing::Standing;
+use crate::targets::{Target, Targets};
 
 /// How often a process is looked at until a change has taken effect.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
-
-/// How a process stands to a fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// As the fault leaves it.
-    Changed,
-    /// As it was before.
-    Before,
-    /// It is gone, and with it whatever was changed.
-    Gone,
-    /// Neither: somebody else changed it; the words say to what.
-    Other(String),
-}
 
 /// A process in a group of ours is under its effect, as long as it is there.
 impl From<Option<Seat>> for Standing {
@@ -201,7 +190,7 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
     type Undo = ProcessDebt<S::Change>;
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        spec.targets().radius(topology)
+        radius(&spec.targets(), topology)
     }
 
     fn mechanism(_spec: &S) -> String {

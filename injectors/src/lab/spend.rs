@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::system::query;
+use crate::http::encoded;
 use crate::http::{Address, Answer, CallError, call};
 use crate::process::{Presence, presence};
 
@@ -115,7 +115,7 @@ impl LabControl {
         (path, key, name): (&str, &str, &str),
         within: Duration,
     ) -> Result<T, FaultError> {
-        let path = format!("{path}?{key}={}", query(name));
+        let path = format!("{path}?{key}={}", encoded(name));
         read(action, self.send(Method::GET, &path, None, within).await)
     }
 
@@ -138,7 +138,7 @@ impl LabControl {
         (path, key, name): (&str, &str, &str),
         within: Duration,
     ) -> Result<Option<T>, FaultError> {
-        let path = format!("{path}?{key}={}", query(name));
+        let path = format!("{path}?{key}={}", encoded(name));
         match self.send(Method::DELETE, &path, None, within).await {
             Err(_) if self.is_lab_gone() => Ok(None),
             answer => read(action, answer).map(Some),

@@ -8,6 +8,7 @@ use harness_core::units::Duration;
 use hyper::Method;
 
 use super::client::{LAB_FORMAT, LabClient, LabDocument, LabPod, Ranges, Steady, authority};
+use crate::http::encoded;
 
 /// A lab that runs.
 #[derive(Debug, Clone)]
@@ -89,24 +90,13 @@ impl System for LabSystem {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Processed, SystemError>> {
         Box::pin(async move {
-            let path = format!("/orders/ranges?prefix={}", query(prefix));
+            let path = format!("/orders/ranges?prefix={}", encoded(prefix));
             let ask =
                 self.store.ask::<Ranges>("ask for orders", Method::GET, &path, &[200], deadline);
             let Ranges { stored, processed_twice, pending } = ask.await?;
             Ok(Processed { stored, pending, repeated: processed_twice })
         })
     }
-}
-
-/// A value of a query; the lab decodes `%xx`.
-pub(super) fn query(text: &str) -> String {
-    let part = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(part).collect()
 }
 
 /// The lab's document as a topology.
@@ -272,11 +262,5 @@ pub(crate) mod tests {
         let topology = topology(&serde_json::from_value(document).unwrap());
         assert!(!topology.edges[0].interposable);
         assert!(!topology.controls.contains_key("proxy"));
-    }
-
-    #[test]
-    fn a_prefix_is_one_value_of_a_query() {
-        assert_eq!(query("run-1.a"), "run-1.a");
-        assert_eq!(query("a&b=c d"), "a%26b%3Dc%20d");
     }
 }

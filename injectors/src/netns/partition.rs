@@ -155,7 +155,7 @@ mod tests {
             openings: Vec::new(),
             counted: None,
         };
-        let late = Seen::Unopened(Duration::from_millis(250));
+        let late = Seen::Unopened("no connection".to_owned());
         let answered = |status| Seen::Answered { status, took: Vec::new() };
         for (seen, drop, reset) in [
             (vec![late.clone(), late.clone()], Says::InForce, Says::Nothing),

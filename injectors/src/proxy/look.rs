@@ -16,8 +16,8 @@ use tokio::net::{TcpSocket, TcpStream};
 pub enum Seen {
     /// The connection is refused.
     Refused,
-    /// It does not open in this time.
-    Unopened(Duration),
+    /// No connection within the time, or no way there; the words say which.
+    Unopened(String),
     /// The connection is reset, while it is opened or later.
     Reset,
     /// It is open, the request is sent, and no byte comes.
@@ -41,7 +41,6 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
-            Self::Unopened(within) => write!(f, "no connection within {within}"),
             Self::Reset => f.write_str("connection reset"),
             Self::Silent => f.write_str("connected, but no byte came"),
             Self::Closed => f.write_str("closed without a whole answer"),
@@ -50,7 +49,7 @@ impl std::fmt::Display for Seen {
                 Some(took) => write!(f, "status {status} after {took}"),
                 None => write!(f, "status {status}"),
             },
-            Self::Odd(why) => f.write_str(why),
+            Self::Unopened(why) | Self::Odd(why) => f.write_str(why),
         }
     }
 }
@@ -141,7 +140,7 @@ async fn opened(
 ) -> Result<TcpStream, Seen> {
     let stream = tokio::time::timeout(silence.as_std(), opening)
         .await
-        .map_err(|_| Seen::Unopened(silence))?
+        .map_err(|_| Seen::Unopened(format!("no connection within {silence}")))?
         .map_err(|error| broken(&error))?;
     stream.set_nodelay(true).map_err(|error| broken(&error))?;
     Ok(stream)
@@ -258,6 +257,9 @@ fn broken(error: &io::Error) -> Seen {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Seen::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Seen::Reset,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Seen::Unopened(error.to_string())
+        }
         _ => Seen::Odd(error.to_string()),
     }
 }

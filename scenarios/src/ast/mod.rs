@@ -3,6 +3,7 @@
 
 mod automation;
 mod claims;
+mod containers;
 mod cost;
 mod document;
 mod expect;
@@ -22,6 +23,7 @@ pub(crate) use automation::{
     HOLDS_WHEN_BLIND, NEVER, OBEYS_KILL_SWITCH, ONLY, RELEASES, RULES, RuleAst, STAYS_QUIET,
 };
 pub(crate) use claims::ClaimsAst;
+pub(crate) use containers::{CONTAINER_SERVICE, CONTAINERS, ContainersAst};
 pub(crate) use cost::{COST, Cost, SpendBound};
 pub(crate) use document::{
     API_VERSION, DOCUMENT, METADATA, REPORT, REPORT_FORMATS, SPEC, Spec, read as read_document,

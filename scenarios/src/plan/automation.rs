@@ -9,6 +9,7 @@ use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
 
+use super::containers::is_containers;
 use super::expectations::{
     CONFIDENCE, IN_AT_LEAST, Names, Stated, Surroundings, arms, fault, placebo_arms,
 };
@@ -76,6 +77,10 @@ fn word(rule: &RuleAst) -> &'static str {
 
 /// Whether something records what is done; tells when nothing does.
 fn records(automation: &AutomationAst, around: &Surroundings<'_>, findings: &mut Findings) -> bool {
+    if is_containers(around.system) {
+        // Told where the whole scenario is seen.
+        return false;
+    }
     if let Some(from) = &automation.from {
         return around.signals.find_actions(from, findings);
     }

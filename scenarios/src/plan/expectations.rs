@@ -16,6 +16,7 @@ use crate::findings::{Finding, Findings, did_you_mean};
 use crate::node::Spanned;
 
 use super::automation;
+use super::containers;
 use super::cost;
 use super::families;
 use super::faults::Faults;
@@ -52,6 +53,9 @@ pub(super) fn lower(
     let mut stated = Vec::new();
     for expectation in &claims.expect {
         let key = &expectation.key;
+        if containers::tells_nothing(key, &expectation.family, around.system, findings) {
+            continue;
+        }
         let Some((assertion, about)) = assertion(expectation, around, findings) else { continue };
         let Some(arms) = arms(&expectation.common, about.as_ref(), around, findings) else {
             continue;

@@ -4,6 +4,7 @@
 //! when an earlier one failed, as far as it can without repeating the same complaint.
 
 mod automation;
+mod containers;
 mod cost;
 mod expectations;
 mod families;
@@ -57,6 +58,7 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
     let system = system::lower(spec, context, findings);
     let topology = system.as_ref().map(|system| &system.topology);
     let load = load::lower(spec, findings);
+    containers::refuse_records(spec, system.as_ref(), findings);
     let signals = signals::lower(spec, topology, system.as_ref(), findings);
     let faults = faults::lower(spec, context, system.as_ref(), &signals, findings);
     let steady = steady::lower(spec, &signals, findings);

@@ -10,7 +10,7 @@ use crate::codes;
 use crate::findings::{Finding, Findings, did_you_mean, listed};
 use crate::read::{not_supported, text};
 
-use super::Context;
+use super::{Context, containers};
 
 /// Kinds of system that the language knows; those not given from outside are not built in.
 const LANGUAGE: [&str; 5] = ["lab", "kubernetes", "containers", "processes", "endpoints"];
@@ -22,6 +22,11 @@ pub(super) fn lower(
 ) -> Option<SystemPlan> {
     let system = spec.system.as_ref()?;
     let kind = kind(system, context.systems, findings)?;
+    if kind.key == containers::KIND {
+        // They have no defects of ours: `--with` is told.
+        defects(system, kind, context.defects, findings);
+        return containers::lower(system, findings);
+    }
     let name = text(&system.node, kind.key, findings)?;
     let Some(topology) = kind.declared.get(&name.value) else {
         let known = kind.declared.keys().map(String::as_str);
@@ -40,6 +45,7 @@ pub(super) fn lower(
         environment: kind.key.to_owned(),
         defects,
         topology: topology.declared(),
+        containers: None,
     })
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::journeys::journeys;
 use crate::ast::{
-    ACTIONS, APPROVALS, ARM, COUNT, FAULT, FEED, GUARDRAIL, LATENCY_BOUND, LOAD, METHODS, PAGER,
-    PHASES, PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT, REPORT_FORMATS, REQUEST, SAFETY, SHAPES,
-    SPEND, SPIKE, STEADY, STEP, TRIALS, WITNESS,
+    ACTIONS, APPROVALS, ARM, CONTAINER_SERVICE, CONTAINERS, COUNT, FAULT, FEED, GUARDRAIL,
+    LATENCY_BOUND, LOAD, METHODS, PAGER, PHASES, PROBE, RADIUS, RAMP, RECOVERY_PHASE, REPORT,
+    REPORT_FORMATS, REQUEST, SAFETY, SHAPES, SPEND, SPIKE, STEADY, STEP, TRIALS, WITNESS,
 };
 
 use super::parts::{
@@ -24,12 +24,43 @@ pub(super) fn optional(
 }
 
 pub(super) fn system() -> Value {
-    json!({
+    let properties = json!({
+        "lab": text("A lab of this name: `shop`."),
+        "containers": containers(),
+    });
+    let system = json!({
         "type": "object",
-        "properties": {"lab": text("A lab of this name: `shop`.")},
-        "required": ["lab"],
+        "properties": properties,
         "additionalProperties": false,
-    })
+    });
+    exactly_one(system, &["lab", "containers"])
+}
+
+fn containers() -> Value {
+    let service = object(
+        &CONTAINER_SERVICE,
+        Shape {
+            properties: vec![
+                ("containers", list(&text("A container's name."))),
+                ("port", whole(1, "Where the containers take connections.")),
+            ],
+            required: &["containers", "port"],
+            later: &[],
+        },
+    );
+    object(
+        &CONTAINERS,
+        Shape {
+            properties: vec![
+                ("socket", text("The engine's Unix socket; the machine's own.")),
+                ("entry", text("Where load is sent: `http://127.0.0.1:8080`.")),
+                ("environment", name("`staging`, say; what `safety.environments` must name.")),
+                ("services", json!({"type": "object", "additionalProperties": service})),
+            ],
+            required: &["entry", "environment", "services"],
+            later: &[],
+        },
+    )
 }
 
 pub(super) fn signals() -> Value {

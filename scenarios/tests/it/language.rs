@@ -250,3 +250,62 @@ fn comments_and_spaces_change_only_the_hash() {
     assert_ne!(one.scenario.sha256, two.scenario.sha256);
     assert_eq!(one.trials, two.trials);
 }
+
+/// Two containers of one service.
+const CONTAINED: &str = "apiVersion: gameday.dev/v1alpha1
+kind: Scenario
+metadata: {name: contained}
+spec:
+  system:
+    containers:
+      socket: /run/podman/podman.sock
+      entry: http://127.0.0.1:8080
+      environment: staging
+      services:
+        web: {containers: [web-2, web-1], port: 8080}
+  load: {rate: 400/s, request: {get: /}}
+  faults:
+    - {id: frozen, container-pause: {service: web}, for: 3s}
+  expect:
+    - successRate: {atLeast: 99%, during: fault}
+  safety: {environments: [staging]}
+";
+
+#[test]
+fn containers_are_declared_by_the_scenario_itself() {
+    let plan = plan_of(CONTAINED, |_| {}).unwrap();
+    let system = &plan.system;
+    assert_eq!((system.kind.as_str(), system.environment.as_str()), ("containers", "staging"));
+    let names: Vec<&str> =
+        system.topology.services[0].instances.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["web-1", "web-2"], "in the order of their names");
+    let where_found = system.containers.as_ref().unwrap();
+    assert_eq!(where_found.socket.as_deref(), Some("/run/podman/podman.sock"));
+    assert_eq!(where_found.entry, "http://127.0.0.1:8080");
+    assert_eq!(where_found.ports[&"web".into()], 8080);
+    assert_eq!(plan.faults[0].radius.share.unwrap().to_string(), "50%");
+    let ids: Vec<&str> = plan.signals.iter().map(|signal| signal.id.as_str()).collect();
+    assert!(ids.is_empty(), "the lab's records are the lab's: {ids:?}");
+    let with = plan_of(CONTAINED, |change| change.defects.push(("breaker".into(), "off".into())));
+    assert!(with.unwrap_err().contains("is not a defect of this system"));
+
+    let lab = plan_of(OUTAGE, |_| {}).unwrap().to_json();
+    assert!(!lab.contains("\"containers\""), "plans of labs are as they were");
+}
+
+#[test]
+fn what_containers_do_not_tell_cannot_be_judged_on_them() {
+    for claim in [
+        "expect: [{invariant: [none-lost]}]",
+        "expect: [{detection: {alert: slow, within: 3s}}]",
+        "expect: [{cost: {rateAtMost: 1 EUR/s, during: fault}}]",
+        "automation: [{id: it, actions: {restart: {actor: supervisor, action: restart}}, expect: \
+         {never: {actions: [restart]}}}]",
+    ] {
+        let (before, rest) = CONTAINED.split_once("  expect:").unwrap();
+        let (_, safety) = rest.split_once("  safety:").unwrap();
+        let text = format!("{before}  {claim}\n  safety:{safety}");
+        let error = plan_of(&text, |_| {}).unwrap_err();
+        assert!(error.contains("cannot be judged on containers"), "{claim}: {error}");
+    }
+}

@@ -246,6 +246,7 @@ harmless!(LatencyFault, Latency, "latency", Reversible, "proxy", |s, t| on_edge(
 harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
+harmless!(ContainerPauseFault, Kill, "container-pause", Reversible, "pause", on_service);
 harmless!(ShortageFault, Shortage, "fd-limit", Reversible, "prlimit", |s, t| {
     on_instances(&s.service, s.count, t)
 });
@@ -366,6 +367,7 @@ pub(crate) fn registry() -> Registry {
     for injector in edges {
         registry.register("lab", entry(injector, proxy));
     }
+    registry.register("containers", entry(Arc::new(ContainerPauseFault), &[]));
     registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
     registry
 }
@@ -435,7 +437,7 @@ pub(crate) fn systems() -> Vec<SystemKind> {
         values: values.iter().map(|value| (*value).to_owned()).collect(),
         summary: String::new(),
     };
-    vec![SystemKind {
+    let lab = SystemKind {
         key: "lab",
         declared: BTreeMap::from([("shop".to_owned(), shop())]),
         defects: vec![
@@ -443,7 +445,14 @@ pub(crate) fn systems() -> Vec<SystemKind> {
             defect("worker", &["loses-orders", "duplicates"]),
         ],
         disposable: true,
-    }]
+    };
+    let containers = SystemKind {
+        key: "containers",
+        declared: BTreeMap::new(),
+        defects: Vec::new(),
+        disposable: false,
+    };
+    vec![lab, containers]
 }
 
 pub(crate) fn capabilities() -> BTreeMap<String, Capability> {

@@ -8,6 +8,7 @@ use harness_core::fault::{Capability, Registry};
 use serde_json::json;
 
 use crate::args::Doctor;
+use crate::containers;
 use crate::output;
 use crate::ports;
 use crate::style::{Style, width};
@@ -22,7 +23,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 ];
 
 pub(crate) fn run(arguments: &Doctor, style: Style) -> u8 {
-    let capabilities = injectors::capabilities();
+    let capabilities = containers::capabilities(None);
     let registry = ports::registry();
     if arguments.json {
         let faults: Vec<_> = registry
@@ -39,8 +40,9 @@ pub(crate) fn run(arguments: &Doctor, style: Style) -> u8 {
     } else {
         output::say(&text(&capabilities, &registry, style));
     }
-    // Some kinds need root; what is refused here is said above.
-    let usable = registry.iter().any(|(_, _, e)| missing(&e.requires, &capabilities).is_empty());
+    // The lab comes with gameday, and some kinds need root; what is refused here is said above.
+    let mut on_lab = registry.iter().filter(|(_, system, _)| *system == injectors::lab::LAB);
+    let usable = on_lab.any(|(_, _, e)| missing(&e.requires, &capabilities).is_empty());
     if usable { exit::PASS } else { exit::REFUSED }
 }
 
@@ -82,7 +84,7 @@ fn text(capabilities: &BTreeMap<String, Capability>, registry: &Registry, style:
         } else {
             (style.bad("✗"), format!("refused: needs {}", missing.join(", ")))
         };
-        out += &format!("  {mark} {kind:<18} {system:<6} {words}\n");
+        out += &format!("  {mark} {kind:<18} {system:<10} {words}\n");
     }
     out += "\n✓ works here   – missing; only what needs it is refused   ✗ refused here\n";
     out

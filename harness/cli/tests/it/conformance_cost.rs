@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Alone, Place, alone};
 
-struct TestClock(std::time::Instant);
+/// The monotonic clock from a beginning.
+pub(crate) struct TestClock(pub(crate) std::time::Instant);
 
 impl Clock for TestClock {
     fn now(&self) -> RunTime {

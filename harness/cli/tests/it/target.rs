@@ -24,6 +24,20 @@ pub(crate) fn order_works(address: &str) -> bool {
     attempt().is_ok_and(|answer| answer.starts_with("HTTP/1.1 20"))
 }
 
+/// Whether a service answers that it is healthy, on a connection of its own.
+pub(crate) fn answers(address: &str) -> bool {
+    let limit = Duration::from_millis(400);
+    let attempt = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.write_all(format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())?;
+        let mut answer = [0; 32];
+        let count = stream.read(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+    };
+    attempt().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
 /// The public address of the lab in a state directory.
 pub(crate) fn shop(state: &Path) -> String {
     let text = std::fs::read_to_string(state.join("lab.json")).unwrap();

@@ -53,6 +53,7 @@ pub(crate) fn plan(trials: &[&str]) -> Plan {
         },
         seed: 7,
         system: SystemPlan {
+            containers: None,
             kind: "lab".into(),
             name: "shop".into(),
             environment: "lab".into(),

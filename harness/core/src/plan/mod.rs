@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fault::Capability;
-use crate::ids::{EdgeName, FaultId, SignalId};
+use crate::ids::{EdgeName, FaultId, ServiceName, SignalId};
 use crate::topology::Topology;
 use crate::units::{Currency, Duration};
 
@@ -138,6 +138,21 @@ pub struct SystemPlan {
     pub defects: BTreeMap<String, String>,
     /// What the system should consist of.
     pub topology: Topology,
+    /// Where containers are found; left out for other kinds of system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainersPlan>,
+}
+
+/// Where the containers of a system are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainersPlan {
+    /// The engine's Unix socket, by its path; the machine's own where the scenario names none.
+    pub socket: Option<String>,
+    /// Where load is sent: `http://127.0.0.1:8080`.
+    pub entry: String,
+    /// Where each service's containers take connections.
+    pub ports: BTreeMap<ServiceName, u16>,
 }
 
 /// A source of signals beside the load.

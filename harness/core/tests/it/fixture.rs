@@ -163,6 +163,7 @@ fn scenario_reference() -> ScenarioReference {
 
 fn system_plan() -> SystemPlan {
     SystemPlan {
+        containers: None,
         kind: "lab".into(),
         name: "shop".into(),
         environment: "lab".into(),

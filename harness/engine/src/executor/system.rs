@@ -121,9 +121,17 @@ pub(super) async fn collect(
         if left == Duration::ZERO {
             return Done::NotCollected { why };
         }
-        match within(left, "ask what it stored", system.processed(prefix, left)).await {
-            Ok(processed) if processed.pending.is_empty() => return Done::Collected(processed),
-            Ok(processed) => {
+        let asked = async {
+            match system.processed(prefix, left).await {
+                // It never will.
+                Err(error @ SystemError::Unsupported { .. }) => Ok(Err(error.to_string())),
+                other => other.map(Ok),
+            }
+        };
+        match within(left, "ask what it stored", asked).await {
+            Ok(Err(why)) => return Done::NotCollected { why },
+            Ok(Ok(processed)) if processed.pending.is_empty() => return Done::Collected(processed),
+            Ok(Ok(processed)) => {
                 let ids = processed.pending.iter().map(|(first, last)| last - first + 1);
                 why = format!("{} ids are still being worked on", ids.sum::<u64>());
             }

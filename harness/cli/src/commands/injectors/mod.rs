@@ -11,6 +11,7 @@ use harness_core::exit;
 use harness_core::fault::{Capability, FaultEntry, Reversibility};
 use serde_json::{Value, json};
 
+use crate::containers;
 use crate::failure::Failure;
 use crate::output;
 use crate::ports;
@@ -94,8 +95,7 @@ const fn word(reversibility: Reversibility) -> &'static str {
 
 fn list(as_json: bool, style: Style) {
     let registry = ports::registry();
-    let needed = registry.iter().flat_map(|(_, _, entry)| &entry.requires).map(|one| one.0);
-    let capabilities = injectors::capabilities_of(needed);
+    let capabilities = containers::capabilities(None);
     if as_json {
         let kinds: Vec<Value> = registry
             .iter()

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::args::{self, Global};
 use crate::commands::program;
+use crate::containers;
 use crate::failure::Failure;
 use crate::gate;
 use crate::history;
@@ -92,7 +93,7 @@ pub(crate) fn carry_out(
         .create(&plan, clock.wall())
         .map_err(|error| Failure::could_not("make the run's directory", &error))?;
     passed.keep(&run)?;
-    let _system = lock_system(&origin, &run)?;
+    let _system = lock_system(&origin, &plan, &run)?;
     let history = remember(&store, &plan, &run)?;
     let progress = Arc::new(Progress::new(how.mode, Style::stderr(global.color), &plan));
     if matches!(how.mode, Mode::Live | Mode::Plain) {
@@ -288,6 +289,20 @@ fn refuse_unpaid(store: &RunStore) -> Result<(), Failure> {
 }
 
 fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
+    if let Some(containers) = &plan.system.containers {
+        if lab.is_some() {
+            return Err(Failure::usage(
+                "`--lab` is for scenarios on the lab; this one has containers",
+            )
+            .hint("leave `--lab` out"));
+        }
+        let socket = containers::socket(containers.socket.as_deref()).map_err(|why| {
+            Failure::refused(why)
+                .hint("name it: `system: {containers: {socket: ...}}`, or DOCKER_HOST")
+        })?;
+        // Two paths to one socket are one engine.
+        return Ok(Origin::Containers(socket.canonicalize().unwrap_or(socket)));
+    }
     let Some(state) = lab else { return Ok(Origin::Started) };
     let status = lab::status(state).map_err(|error| {
         Failure::could_not("use the lab", &error)
@@ -304,19 +319,36 @@ fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
     Ok(Origin::Attached(status.lab.state))
 }
 
-/// Two runs cannot attack the same system.
-fn lock_system(origin: &Origin, run: &RunDir) -> Result<Option<SystemLock>, Failure> {
-    let Origin::Attached(state) = origin else { return Ok(None) };
+/// Two runs cannot attack the same system: the same lab, or the same container.
+fn lock_system(origin: &Origin, plan: &Plan, run: &RunDir) -> Result<Vec<SystemLock>, Failure> {
     let user = rustix::process::getuid().as_raw();
     let directory: PathBuf = std::env::temp_dir().join(format!("gameday-locks-{user}"));
-    let identity = format!("lab:{}", state.display());
-    SystemLock::take(&directory, &identity, run).map(Some).map_err(|error| match &error {
-        LockError::Owes { run, .. } => Failure::could_not("lock the system", &error)
-            .hint(format!("`gameday undo {}` puts it back and proves it", run.display())),
-        LockError::Held { .. } | LockError::File { .. } => {
-            Failure::could_not("lock the system", &error)
+    let take = |identity: &String| {
+        SystemLock::take(&directory, identity, run).map_err(|error| match &error {
+            LockError::Owes { run, .. } => Failure::could_not("lock the system", &error)
+                .hint(format!("`gameday undo {}` puts it back and proves it", run.display())),
+            LockError::Held { .. } | LockError::File { .. } => {
+                Failure::could_not("lock the system", &error)
+            }
+        })
+    };
+    identities(origin, plan).iter().map(take).collect()
+}
+
+/// What no other run may attack meanwhile.
+fn identities(origin: &Origin, plan: &Plan) -> Vec<String> {
+    match origin {
+        Origin::Started => Vec::new(),
+        Origin::Attached(state) => vec![format!("lab:{}", state.display())],
+        Origin::Containers(socket) => {
+            let all = plan.system.topology.services.iter().flat_map(|one| &one.instances);
+            let mut names: Vec<&str> = all.map(|one| one.name.as_str()).collect();
+            // In one order, so that of two runs one gets all of them.
+            names.sort_unstable();
+            let identity = |name| format!("container:{}:{name}", socket.display());
+            names.into_iter().map(identity).collect()
         }
-    })
+    }
 }
 
 fn mode(arguments: &args::Run) -> Mode {

@@ -113,29 +113,45 @@ fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     let address = lab_up(&place);
     for (kind, spec) in &kinds {
         let file = place.write(&format!("{kind}.yaml"), &scenario(kind, spec));
-        for line in 1..=LINES {
-            let on = On { way: &[], works: &|| order_works(&address) };
-            kill_at(&place, &on, (kind, &file), line);
-        }
+        let attacked = Attacked {
+            way: &[],
+            arguments: &["--lab", "shop"],
+            prepare: &|_| {},
+            works: &|| order_works(&address),
+        };
+        kill_at_each_line(&place, &attacked, (kind, &file));
     }
     let down = place.gameday(&["lab", "down", "--state", "shop"]);
     assert_eq!(down.code, 0, "{down:?}");
     assert!(place.processes().is_empty(), "{:?}", place.processes());
 }
 
-/// The lab that is attacked.
-pub(super) struct On<'a> {
-    /// Words before a command that is to run where the lab does; empty for anywhere.
+/// The system under a fault while the harness is killed.
+pub(super) struct Attacked<'a> {
+    /// Words before a command that is to run where the system does; empty for anywhere.
     pub(super) way: &'a [String],
-    /// Whether it takes orders.
+    /// Further arguments of `gameday run`.
+    pub(super) arguments: &'a [&'a str],
+    /// What must be done before a run that is kept in this directory.
+    pub(super) prepare: &'a dyn Fn(&str),
+    /// Whether the system does its work.
     pub(super) works: &'a dyn Fn() -> bool,
 }
 
-pub(super) fn kill_at(place: &Place, on: &On<'_>, (kind, file): (&str, &str), line: usize) {
+/// Kills one run of this scenario after the other, each at another line.
+pub(super) fn kill_at_each_line(place: &Place, attacked: &Attacked<'_>, fault: (&str, &str)) {
+    for line in 1..=LINES {
+        kill_at(place, attacked, fault, line);
+    }
+}
+
+fn kill_at(place: &Place, attacked: &Attacked<'_>, (kind, file): (&str, &str), line: usize) {
     let at = format!("{kind}, killed at line {line}");
     let runs = place.path().join(format!("runs-{kind}-{line}"));
     let runs_text = runs.display().to_string();
-    let mut run = place.start_by(on.way, &["run", file, "--lab", "shop", "--runs", &runs_text]);
+    (attacked.prepare)(&runs_text);
+    let arguments = [&["run", file, "--runs", &runs_text], attacked.arguments].concat();
+    let mut run = place.start_by(attacked.way, &arguments);
     let there = until(Duration::from_secs(30), || {
         (ledger(&runs).lines().count() >= line || !run.is_running()).then_some(())
     });
@@ -159,8 +175,8 @@ pub(super) fn kill_at(place: &Place, on: &On<'_>, (kind, file): (&str, &str), li
     let undo = place.gameday(&["undo", "--runs", &runs_text]);
     assert_eq!(undo.code, 0, "{at}: {undo:?}");
     assert!(undo.out.contains("Nothing is owed"), "{at}: the watchdog has paid: {undo:?}");
-    let works = until(SAFE_MAX, || (on.works)().then_some(()));
-    assert!(works.is_some(), "{at}: orders work again");
+    let works = until(SAFE_MAX, || (attacked.works)().then_some(()));
+    assert!(works.is_some(), "{at}: the system works again");
     let attack = format!("kill -9 at ledger line {line}");
     Figure { attack: &attack, kind, to_safe, named: 0 }.keep();
     if line == LINES {

@@ -3,6 +3,7 @@
 //! code 4. With `GAMEDAY_FIGURES=FILE` each attack appends its figures to that file.
 
 mod boot;
+mod containers;
 mod disk;
 mod kinds;
 mod packets;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::kinds::{LINES, On, kill_at, scenario};
+use super::kinds::{Attacked, kill_at_each_line, scenario};
 use crate::netns::Netns;
 use crate::support::{Place, alone};
 use crate::target::{order_works, shop};
@@ -34,10 +34,15 @@ fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_l
     for (kind, name) in IN_NAMESPACE {
         let text = scenario(kind, &spec(&place, &netns, name));
         let file = place.write(&format!("{kind}.yaml"), &text);
-        for line in 1..=LINES {
-            kill_at(&place, &On { way: &way, works: &works }, (kind, &file), line);
-            assert_eq!(netns.tables(), "", "{kind}, killed at line {line}");
-        }
+        let attacked = Attacked {
+            way: &way,
+            arguments: &["--lab", "shop"],
+            // Nothing of the run before is left.
+            prepare: &|_| assert_eq!(netns.tables(), "", "{kind}"),
+            works: &works,
+        };
+        kill_at_each_line(&place, &attacked, (kind, &file));
+        assert_eq!(netns.tables(), "", "{kind}");
     }
     let down = place.start_by(&way, &["lab", "down", "--state", "shop"]).end();
     assert_eq!(down.code, 0, "{down:?}");

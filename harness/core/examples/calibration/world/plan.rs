@@ -115,6 +115,7 @@ fn scenario() -> ScenarioReference {
 
 fn system() -> SystemPlan {
     SystemPlan {
+        containers: None,
         kind: "simulated".to_owned(),
         name: "simulated".to_owned(),
         environment: "lab".to_owned(),

@@ -1,0 +1,103 @@
+//! Runs against containers of a real engine, under the policy that holds outside of a lab.
+
+use std::time::Duration;
+
+use crate::podman::{ADDRESSES, Podman};
+use crate::support::{Place, alone, until};
+use crate::target::ledger_lines;
+
+/// One fault on one of two containers, and load on the other one.
+pub(crate) fn scenario(podman: &Podman, kind: &str, spec: &str, lasts: &str) -> String {
+    let (socket, entry) = (podman.socket(), ADDRESSES[1]);
+    format!(
+        "apiVersion: gameday.dev/v1alpha1
+kind: Scenario
+metadata: {{name: contained, title: A fault on containers}}
+spec:
+  system:
+    containers:
+      socket: {}
+      entry: http://{entry}
+      environment: staging
+      services:
+        web: {{containers: [web-1, web-2], port: 8080}}
+  load: {{open: {{rate: 50/s, mix: [{{weight: 1, get: /healthz}}]}}}}
+  steadyState: {{success: 50%, hold: 200ms}}
+  phases: {{warmup: 100ms, baseline: 300ms, settle: 100ms}}
+  faults:
+    - {{id: it, {kind}: {spec}, for: {lasts}}}
+  expect:
+    - successRate: {{atLeast: 95%, during: fault}}
+  safety:
+    environments: [staging]
+    approvals: {{required: 1}}
+    lease: 2s
+  trials: {{count: 1, placebo: 0, mode: observed, seed: 1}}
+",
+        socket.display()
+    )
+}
+
+/// Approves a plan, as somebody must who runs outside of a lab.
+pub(crate) fn approve(place: &Place, file: &str, runs: &str) {
+    let refused = place.gameday(&["run", file, "--runs", runs]);
+    assert_eq!(refused.code, 69, "nobody has approved it: {refused:?}");
+    let (_, rest) = refused.err.split_once("gameday approve ").expect("it says how");
+    let plan = rest.split_whitespace().next().unwrap();
+    let approved = place.gameday(&["approve", plan, "--by", "tester", "--runs", runs]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+}
+
+#[test]
+fn a_service_of_two_containers_survives_the_pause_of_one() {
+    let Some(podman) = Podman::start("a_service_of_two_containers_survives_the_pause_of_one")
+    else {
+        return;
+    };
+    let _alone = alone();
+    let place = Place::new();
+    let first = "{service: web, which: first}";
+    let text = scenario(&podman, "container-pause", first, "2s");
+    let file = place.write("contained.yaml", &text);
+    let lab = place.gameday(&["run", &file, "--lab", "shop"]);
+    assert_eq!(lab.code, 69, "the policy is asked first: {lab:?}");
+    approve(&place, &file, ".gameday/runs");
+    let lab = place.gameday(&["run", &file, "--lab", "shop"]);
+    assert_eq!(lab.code, 64, "there is no lab in it: {lab:?}");
+    approve(&place, &file, "others");
+    let run = place.start(&["run", &file]);
+    let begun = until(Duration::from_secs(30), || (ledger_lines(&place) > 0).then_some(()));
+    assert!(begun.is_some(), "a run on containers has a ledger");
+    let second = place.gameday(&["run", &file, "--runs", "others"]);
+    assert_eq!(second.code, 69, "a container has one run at a time: {second:?}");
+    assert!(second.err.contains("lock the system"), "{second:?}");
+    let run = run.end();
+    assert_eq!(run.code, 0, "{run:?}");
+    let directory = place.only_run().unwrap();
+    assert!(directory.join("report.html").is_file());
+    let journal = std::fs::read_to_string(directory.join("journal.jsonl")).unwrap();
+    assert!(journal.contains("is frozen: true") && journal.contains("is frozen: false"));
+    assert_eq!(podman.podman(&["inspect", "-f", "{{.State.Status}}", "web-1"]), "running");
+
+    // What is not on this machine, and what no container tells, is refused before anything starts.
+    let absent = text.replace(&podman.socket().display().to_string(), "/nowhere/api.sock");
+    let absent = place.gameday(&["plan", &place.write("absent.yaml", &absent)]);
+    assert!(absent.code == 64 && absent.err.contains("container-engine"), "{absent:?}");
+    let two = text.replace("{service: web, which: first}", "{service: web, count: 2}");
+    let two = place.gameday(&["run", &place.write("two.yaml", &two)]);
+    assert_eq!(two.code, 69, "more than half outside of a lab: {two:?}");
+    assert!(two.err.contains("(share)"), "{two:?}");
+}
+
+/// The example in the docs is a whole scenario, and right.
+#[test]
+fn the_documented_scenario_is_right() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/containers.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("```yaml\napiVersion:").expect("a whole scenario");
+    let (example, _) = rest.split_once("```").unwrap();
+    let place = Place::new();
+    let file = place.write("example.yaml", &format!("apiVersion:{example}"));
+    let said = place.gameday(&["validate", &file]);
+    assert_eq!(said.code, 0, "{said:?}");
+}
