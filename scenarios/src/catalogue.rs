@@ -26,8 +26,12 @@ const ALL: &[Entry] = entries!(
     "checkout-pause",
     "checkout-pod-kill",
     "collector-blackout",
+    "config-drift",
     "cost-runaway",
+    "counter-reset",
+    "duplicate-alerts",
     "journey-browse-and-buy",
+    "label-drop",
     "pager-down",
     "payments-brown-out",
     "payments-cut-answers",
@@ -42,6 +46,9 @@ const ALL: &[Entry] = entries!(
     "payments-slow-charges",
     "payments-thin-line",
     "price-spike",
+    "telemetry-duplicate",
+    "telemetry-lag",
+    "telemetry-sample",
 );
 
 /// All of them, in the order of their names.
