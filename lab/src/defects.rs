@@ -53,6 +53,12 @@ pub enum Defect {
     AlerterFloods,
     /// The alerter drops a page that the pager did not take at once.
     AlerterForgets,
+    /// The alerter's windows end now, whatever the time of the data, and begin inside themselves.
+    AlerterNarrow,
+    /// The alerter takes a counter that fell for one that ran over, and counts copies of a series.
+    AlerterNaive,
+    /// The pager takes a delivery that came before for a page again.
+    PagerRepeats,
 }
 
 /// A name, the value that switches a defect on, and what it does.
@@ -68,7 +74,7 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 20] = [
+const KNOWN: [KnownDefect; 23] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("checkout", "reopens", Defect::CheckoutReopens, "checkout opens a file for each order"),
@@ -79,6 +85,9 @@ const KNOWN: [KnownDefect; 20] = [
     known("alerter", "complacent", Defect::AlerterComplacent, "stale metrics page nobody"),
     known("alerter", "floods", Defect::AlerterFloods, "each alert of an incident pages"),
     known("alerter", "forgets", Defect::AlerterForgets, "an undelivered page is dropped"),
+    known("alerter", "narrow", Defect::AlerterNarrow, "late and sparse metrics are not looked at"),
+    known("alerter", "naive", Defect::AlerterNaive, "restarted and copied counters are believed"),
+    known("pager", "repeats", Defect::PagerRepeats, "a repeated delivery pages again"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
     known("restart", "slow", Defect::RestartSlow, "a dead instance waits 4 s for its restart"),

@@ -16,6 +16,7 @@ mod log;
 mod logs;
 mod measure;
 mod metrics;
+mod orders;
 mod process;
 mod ranges;
 mod roles;

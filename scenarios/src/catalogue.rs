@@ -31,8 +31,12 @@ const ALL: &[Entry] = entries!(
     "checkout-starved",
     "collector-blackout",
     "collector-freeze",
+    "config-drift",
     "cost-runaway",
+    "counter-reset",
+    "duplicate-alerts",
     "journey-browse-and-buy",
+    "label-drop",
     "pager-down",
     "payments-brown-out",
     "payments-cut-answers",
@@ -49,6 +53,9 @@ const ALL: &[Entry] = entries!(
     "payments-slow-charges",
     "payments-thin-line",
     "price-spike",
+    "telemetry-duplicate",
+    "telemetry-lag",
+    "telemetry-sample",
 );
 
 /// All of them, in the order of their names.

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
-};
+use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
 use harness_core::system::BoxFuture;
-use harness_core::topology::Topology;
-use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::spend::{self, LabControl};
+use super::leased::{Leased, LeasedSpec};
+use super::spend::LabControl;
 
 /// The service that tells of alerts, and its control.
-const ALERTER: &str = "alerter";
+pub(super) const ALERTER: &str = "alerter";
 /// More alerts are refused.
 const ALERTS_MAX: u32 = 500;
 /// The label by which our alerts are known.
@@ -24,11 +21,11 @@ const MARKER: &str = "gameday";
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "Written")]
-pub struct AlertStormSpec {
+pub(crate) struct AlertStormSpec {
     /// How many alerts fire.
-    pub alerts: u32,
+    pub(crate) alerts: u32,
     /// Their common `alertname`.
-    pub alertname: String,
+    pub(crate) alertname: String,
 }
 
 /// The same before it is checked as a whole; the schema comes from here.
@@ -71,20 +68,15 @@ impl TryFrom<Written> for AlertStormSpec {
 /// The undo record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AlertStormDebt {
+pub(crate) struct AlertStormDebt {
     /// Who tells of alerts.
-    pub alerter: LabControl,
+    pub(crate) alerter: LabControl,
     /// The mark of our alerts; used by no other fault, ever.
-    pub marker: String,
+    pub(crate) marker: String,
     /// How many.
-    pub alerts: u32,
+    pub(crate) alerts: u32,
     /// Their name.
-    pub alertname: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Synthetic {
-    alerts: u32,
+    pub(crate) alertname: String,
 }
 
 /// One alert as the alerter's public interface lists it.
@@ -93,80 +85,48 @@ struct Listed {
     labels: BTreeMap<String, String>,
 }
 
-/// The injector.
-#[derive(Debug, Clone, Copy)]
-pub struct AlertStorm;
+impl Leased for AlertStormDebt {
+    const PATH: &'static str = "/-/synthetic";
+    const NAME: &'static str = "marker";
 
-impl AlertStorm {
-    async fn put(cx: &Cx<'_>, action: &str, undo: &AlertStormDebt) -> Result<(), FaultError> {
-        let lease_ms = cx.lease.micros().div_ceil(1000);
-        let body = json!({
-            "marker": undo.marker, "alerts": undo.alerts, "alertname": undo.alertname,
-            "leaseMs": lease_ms,
-        });
-        let to = (Method::PUT, "/-/synthetic");
-        undo.alerter.put(action, to, &body, cx.deadline).await
+    fn control(&self) -> &LabControl {
+        &self.alerter
+    }
+
+    fn name(&self) -> &str {
+        &self.marker
+    }
+
+    fn body(&self) -> Value {
+        json!({ "marker": self.marker, "alerts": self.alerts, "alertname": self.alertname })
+    }
+
+    fn holds(answer: &Value) -> bool {
+        answer["alerts"].as_u64().is_some_and(|alerts| alerts > 0)
     }
 }
 
-impl Injector for AlertStorm {
+impl LeasedSpec for AlertStormSpec {
     const KIND: &'static str = "alert-storm";
     const SUMMARY: &'static str = "many marked alerts fire at once, and nothing is wrong";
-    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    type Spec = AlertStormSpec;
-    type Undo = AlertStormDebt;
+    const MECHANISM: &'static str = "synthetic alerts";
+    const CONTROL: &'static str = ALERTER;
+    type Order = AlertStormDebt;
 
-    fn blast_radius(_: &AlertStormSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        spend::radius(ALERTER, topology)
-    }
-
-    fn mechanism(_spec: &AlertStormSpec) -> String {
-        "synthetic alerts".to_owned()
-    }
-
-    async fn arm(&self, cx: &Cx<'_>, spec: &AlertStormSpec) -> Result<AlertStormDebt, FaultError> {
-        let alerter = LabControl::of(ALERTER, cx.topology)?;
-        let marker = format!("gameday-{}", cx.name());
-        let AlertStormSpec { alerts, alertname } = spec.clone();
+    async fn order(
+        &self,
+        _cx: &Cx<'_>,
+        alerter: LabControl,
+        marker: String,
+    ) -> Result<AlertStormDebt, FaultError> {
+        let Self { alerts, alertname } = self.clone();
         Ok(AlertStormDebt { alerter, marker, alerts, alertname })
-    }
-
-    async fn inject(
-        &self,
-        cx: &Cx<'_>,
-        _spec: &AlertStormSpec,
-        undo: &AlertStormDebt,
-    ) -> Result<Option<AlertStormDebt>, FaultError> {
-        Self::put(cx, "raise the alerts", undo).await.map(|()| None)
-    }
-
-    async fn verify(
-        &self,
-        cx: &Cx<'_>,
-        _spec: &AlertStormSpec,
-        undo: &AlertStormDebt,
-    ) -> Result<Effect, FaultError> {
-        let of = ("/-/synthetic", "marker", undo.marker.as_str());
-        let held: Synthetic = undo.alerter.get("ask for the alerts", of, cx.deadline).await?;
-        Ok(if held.alerts > 0 { Effect::InPlace } else { Effect::Absent })
-    }
-
-    async fn renew(&self, cx: &Cx<'_>, undo: &AlertStormDebt) -> Result<(), FaultError> {
-        // Alerts that were taken back are refused, so this cannot raise them again.
-        Self::put(cx, "renew the alerts' lease", undo).await
-    }
-
-    async fn revert(&self, cx: &Cx<'_>, undo: &AlertStormDebt) -> Result<Reverted, FaultError> {
-        let of = ("/-/synthetic", "marker", undo.marker.as_str());
-        let back = undo.alerter.take_back::<Synthetic>("end the alerts", of, cx.deadline).await?;
-        let were = back.is_some_and(|back| back.alerts > 0);
-        Ok(if were { Reverted::PutBack } else { Reverted::WasClean })
     }
 }
 
 /// Looks at the alerts that the alerter's public interface lists, on a connection of its own.
 #[derive(Debug, Clone, Copy)]
-pub struct AlertStormWitness;
+pub(crate) struct AlertStormWitness;
 
 impl AlertStormWitness {
     async fn see(cx: &Cx<'_>, undo: &Value) -> Result<Sighting, FaultError> {

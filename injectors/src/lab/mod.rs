@@ -4,12 +4,15 @@
 
 mod alert_storm;
 mod client;
+mod config_drift;
 mod cost_runaway;
 mod cpu_pressure;
 mod crash_loop;
+mod duplicate_alerts;
 mod fd_limit;
 mod host;
 mod kind;
+mod leased;
 mod pod_kill;
 mod pod_witness;
 mod price_spike;
@@ -18,12 +21,16 @@ mod process_freeze;
 mod process_pause;
 mod spend;
 mod system;
+mod telemetry;
 
 use std::sync::Arc;
 
+use alert_storm::{AlertStormSpec, AlertStormWitness};
+use config_drift::{ConfigDrift, ConfigDriftWitness};
+use duplicate_alerts::{DuplicateAlertsSpec, DuplicateAlertsWitness};
 use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witness};
+use price_spike::{PriceSpikeSpec, PriceSpikeWitness};
 
-pub use alert_storm::{AlertStorm, AlertStormDebt, AlertStormSpec, AlertStormWitness};
 pub use cost_runaway::{CostRunaway, CostRunawayDebt, CostRunawaySpec, CostRunawayWitness};
 pub use crash_loop::{CrashLoop, CrashLoopDebt, CrashLoopSpec, CrashLoopWitness};
 pub use host::{LabHost, LabStart};
@@ -31,7 +38,6 @@ pub use kind::lab_kind;
 pub(crate) use kind::refuse_control;
 pub use pod_kill::{PodKill, PodKillDebt, PodKillSpec};
 pub use pod_witness::PodWitness;
-pub use price_spike::{PriceSpike, PriceSpikeDebt, PriceSpikeSpec, PriceSpikeWitness};
 pub use spend::LabControl;
 pub use system::LabSystem;
 
@@ -79,8 +85,12 @@ pub(crate) fn register(registry: &mut Registry) {
             FaultEntry { injector, witness, requires }
         };
     registry.register(LAB, entry(Arc::new(CostRunaway), Arc::new(CostRunawayWitness), told()));
-    registry.register(LAB, entry(Arc::new(PriceSpike), Arc::new(PriceSpikeWitness), told()));
-    registry.register(LAB, entry(Arc::new(AlertStorm), Arc::new(AlertStormWitness), told()));
+    registry.register(LAB, leased::entry::<PriceSpikeSpec>(Arc::new(PriceSpikeWitness)));
+    registry.register(LAB, leased::entry::<AlertStormSpec>(Arc::new(AlertStormWitness)));
+    registry.register(LAB, entry(Arc::new(ConfigDrift), Arc::new(ConfigDriftWitness), told()));
+    let duplicates = Arc::new(DuplicateAlertsWitness);
+    registry.register(LAB, leased::entry::<DuplicateAlertsSpec>(duplicates));
+    telemetry::register(registry);
     let proxied = vec![LOOPBACK, PROC, UNIX_SOCKETS];
     let blackout = Arc::new(proxy::CollectorBlackout);
     registry.register(LAB, entry(blackout, Arc::new(proxy::CollectorWitness), proxied));

@@ -5,17 +5,14 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
-};
+use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
 use harness_core::system::BoxFuture;
-use harness_core::topology::Topology;
-use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::spend::{self, LabControl, METER};
+use super::leased::{Leased, LeasedSpec};
+use super::spend::{LabControl, METER};
 
 /// A larger factor is refused.
 const TIMES_MAX: u32 = 50;
@@ -25,9 +22,9 @@ const LOOK_OVER: std::time::Duration = std::time::Duration::from_millis(350);
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "Written")]
-pub struct PriceSpikeSpec {
+pub(crate) struct PriceSpikeSpec {
     /// How many times the price before.
-    pub times: NonZeroU32,
+    pub(crate) times: NonZeroU32,
 }
 
 /// The same before it is checked as a whole; the schema comes from here.
@@ -54,102 +51,52 @@ impl TryFrom<Written> for PriceSpikeSpec {
 /// The undo record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PriceSpikeDebt {
+pub(crate) struct PriceSpikeDebt {
     /// Who charges.
-    pub meter: LabControl,
+    pub(crate) meter: LabControl,
     /// The change's name in the meter; used by no other fault, ever.
-    pub name: String,
+    pub(crate) name: String,
     /// The share of the price before, in percent.
-    pub percent: u32,
+    pub(crate) percent: u32,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Change {
-    in_force: bool,
-}
+impl Leased for PriceSpikeDebt {
+    const PATH: &'static str = "/api/prices";
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TakenBack {
-    was_in_force: bool,
-}
-
-/// The injector.
-#[derive(Debug, Clone, Copy)]
-pub struct PriceSpike;
-
-impl PriceSpike {
-    async fn put(cx: &Cx<'_>, action: &str, undo: &PriceSpikeDebt) -> Result<(), FaultError> {
-        let PriceSpikeDebt { meter, name, percent } = undo;
-        let lease_ms = cx.lease.micros().div_ceil(1000);
-        let body = json!({ "name": name, "percent": percent, "leaseMs": lease_ms });
-        meter.put(action, (Method::PUT, "/api/prices"), &body, cx.deadline).await
+    fn control(&self) -> &LabControl {
+        &self.meter
     }
 
-    async fn holds(cx: &Cx<'_>, undo: &PriceSpikeDebt) -> Result<bool, FaultError> {
-        let of = ("/api/prices", "name", undo.name.as_str());
-        let change: Change = undo.meter.get("ask for the price", of, cx.deadline).await?;
-        Ok(change.in_force)
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn body(&self) -> Value {
+        json!({ "name": self.name, "percent": self.percent })
     }
 }
 
-impl Injector for PriceSpike {
+impl LeasedSpec for PriceSpikeSpec {
     const KIND: &'static str = "price-spike";
     const SUMMARY: &'static str = "the cost feed charges several times the price";
-    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    type Spec = PriceSpikeSpec;
-    type Undo = PriceSpikeDebt;
+    const MECHANISM: &'static str = "cost feed";
+    const CONTROL: &'static str = METER;
+    type Order = PriceSpikeDebt;
 
-    fn blast_radius(_: &PriceSpikeSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        spend::radius(METER, topology)
-    }
-
-    fn mechanism(_spec: &PriceSpikeSpec) -> String {
-        "cost feed".to_owned()
-    }
-
-    async fn arm(&self, cx: &Cx<'_>, spec: &PriceSpikeSpec) -> Result<PriceSpikeDebt, FaultError> {
-        let meter = LabControl::of(METER, cx.topology)?;
+    async fn order(
+        &self,
+        cx: &Cx<'_>,
+        meter: LabControl,
+        name: String,
+    ) -> Result<PriceSpikeDebt, FaultError> {
         meter.spend(cx.deadline).await?;
-        let name = format!("gameday-{}", cx.name());
-        Ok(PriceSpikeDebt { meter, name, percent: spec.times.get() * 100 })
-    }
-
-    async fn inject(
-        &self,
-        cx: &Cx<'_>,
-        _spec: &PriceSpikeSpec,
-        undo: &PriceSpikeDebt,
-    ) -> Result<Option<PriceSpikeDebt>, FaultError> {
-        Self::put(cx, "raise the price", undo).await.map(|()| None)
-    }
-
-    async fn verify(
-        &self,
-        cx: &Cx<'_>,
-        _spec: &PriceSpikeSpec,
-        undo: &PriceSpikeDebt,
-    ) -> Result<Effect, FaultError> {
-        Ok(if Self::holds(cx, undo).await? { Effect::InPlace } else { Effect::Absent })
-    }
-
-    async fn renew(&self, cx: &Cx<'_>, undo: &PriceSpikeDebt) -> Result<(), FaultError> {
-        // Setting a change that ended is refused, so this cannot put it in force again.
-        Self::put(cx, "renew the price's lease", undo).await
-    }
-
-    async fn revert(&self, cx: &Cx<'_>, undo: &PriceSpikeDebt) -> Result<Reverted, FaultError> {
-        let of = ("/api/prices", "name", undo.name.as_str());
-        let back = undo.meter.take_back::<TakenBack>("lower the price", of, cx.deadline).await?;
-        let was = back.is_some_and(|back| back.was_in_force);
-        Ok(if was { Reverted::PutBack } else { Reverted::WasClean })
+        Ok(PriceSpikeDebt { meter, name, percent: self.times.get() * 100 })
     }
 }
 
 /// Looks at how fast the cost of the services grows, which are there all the time.
 #[derive(Debug, Clone, Copy)]
-pub struct PriceSpikeWitness;
+pub(crate) struct PriceSpikeWitness;
 
 impl PriceSpikeWitness {
     /// Millionths that the services cost a second.

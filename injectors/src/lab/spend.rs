@@ -1,4 +1,4 @@
-//! What the faults on spending have in common: the lab's batch runner and its meter.
+//! What the faults on roles of the lab have in common: how a role is asked, and told.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Spend {
     }
 }
 
-/// The blast radius of a fault on one of the two services.
+/// The blast radius of a fault on a service with one instance.
 pub(super) fn radius(service: &str, topology: &Topology) -> Result<BlastRadius, FaultError> {
     let found = topology.service(&service.into());
     let instance = found.and_then(|found| found.instances.first());
@@ -98,7 +98,7 @@ impl LabControl {
     }
 
     /// Without its supervisor nothing of a lab is left: its processes die with it.
-    fn is_lab_gone(&self) -> bool {
+    pub(super) fn is_lab_gone(&self) -> bool {
         self.supervisor.as_ref().is_some_and(|it| presence(it) == Presence::Gone)
     }
 
@@ -108,6 +108,11 @@ impl LabControl {
         read("read the meter", answer)
     }
 
+    /// What its metrics say, as text.
+    pub(super) async fn metrics(&self, within: Duration) -> Result<String, FaultError> {
+        metrics(&self.address, within).await
+    }
+
     /// Asks for something under a name.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
@@ -115,8 +120,17 @@ impl LabControl {
         (path, key, name): (&str, &str, &str),
         within: Duration,
     ) -> Result<T, FaultError> {
-        let path = format!("{path}?{key}={}", encoded(name));
-        read(action, self.send(Method::GET, &path, None, within).await)
+        self.get_at(action, &format!("{path}?{key}={}", encoded(name)), within).await
+    }
+
+    /// Asks for what is at a path, its query included.
+    pub(super) async fn get_at<T: DeserializeOwned>(
+        &self,
+        action: &str,
+        path: &str,
+        within: Duration,
+    ) -> Result<T, FaultError> {
+        read(action, self.send(Method::GET, path, None, within).await)
     }
 
     /// Sends something.
@@ -154,6 +168,19 @@ impl LabControl {
     ) -> Result<Answer, CallError> {
         call(&Address::Tcp(self.address.clone()), method, path, body, within).await
     }
+}
+
+/// The metrics of a service at an address, as text.
+pub(super) async fn metrics(address: &str, within: Duration) -> Result<String, FaultError> {
+    let failed =
+        |why: String| FaultError::Failed { action: format!("read the metrics at {address}"), why };
+    let at = Address::Tcp(address.to_owned());
+    let answer = call(&at, Method::GET, "/metrics", None, within).await;
+    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    if !answer.is_success() {
+        return Err(failed(answer.summary()));
+    }
+    String::from_utf8(answer.body.to_vec()).map_err(|error| failed(error.to_string()))
 }
 
 fn read<T: DeserializeOwned>(

@@ -7,6 +7,7 @@ mod arguments;
 mod cap;
 mod checkout;
 mod collector;
+mod config;
 mod edge;
 mod jobs;
 mod meter;

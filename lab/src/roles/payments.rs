@@ -11,6 +11,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use super::config::{Config, Setting};
 use super::service_time::{ServiceTime, Shape};
 use crate::defects::Defect;
 use crate::http::{Call, Reply, Service};
@@ -21,6 +22,11 @@ const CHARGES_MAX: usize = 2_000_000;
 const LISTED_MAX: usize = 100_000;
 const HEALTHY: Duration = Duration::from_millis(8);
 const SLOW: Duration = Duration::from_millis(150);
+/// Charges that are worked on at once.
+const PROCESSORS: usize = 256;
+/// The settings that can be changed while it runs.
+const SERVICE_TIME: &str = "serviceTimeMs";
+const PROCESSORS_NAME: &str = "processors";
 
 /// What `POST /charge` takes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,16 +44,26 @@ pub(super) struct Receipt {
 struct Payments {
     context: Arc<Context>,
     time: ServiceTime,
+    config: Config,
     /// Receipt and number of requests by key.
     charges: Mutex<BTreeMap<String, (String, u32)>>,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let median = if context.layout.defects.has(Defect::PaymentsSlow) { SLOW } else { HEALTHY };
-    let shape = Shape { median, sigma: 0.4, most: median * 10, processors: 256 };
-    let time = ServiceTime::new(shape, &context.instance);
-    let role = Payments { context: Arc::clone(&context), time, charges: Mutex::default() };
+    let time = ServiceTime::new(shape(median, PROCESSORS), &context.instance);
+    let value = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let median_ms = u64::try_from(median.as_millis()).unwrap_or(u64::MAX);
+    let config = Config::new(vec![
+        Setting { name: PROCESSORS_NAME, value: value(PROCESSORS), least: 1, most: 1_024 },
+        Setting { name: SERVICE_TIME, value: median_ms, least: 1, most: 5_000 },
+    ]);
+    let role = Payments { context: Arc::clone(&context), time, config, charges: Mutex::default() };
     context.serve(Arc::new(role)).await
+}
+
+fn shape(median: Duration, processors: usize) -> Shape {
+    Shape { median, sigma: 0.4, most: median * 10, processors }
 }
 
 /// FNV-1a, 64 bits: far apart enough for the orders of one lab.
@@ -70,13 +86,28 @@ impl Service for Payments {
             }
             (&Method::GET, "/charges") => self.list(&call),
             (&Method::GET, "/healthz") => self.context.healthy(),
-            (&Method::GET, "/metrics") => Reply::metrics(self.context.metrics.text()),
+            (_, "/-/config") => self.config.answer(&call, |values| {
+                let median = Duration::from_millis(values[SERVICE_TIME]);
+                let processors = usize::try_from(values[PROCESSORS_NAME]);
+                self.time.change(shape(median, processors.unwrap_or(PROCESSORS)));
+            }),
+            (&Method::GET, "/metrics") => self.metrics(),
             _ => Reply::not_found(),
         }
     }
 }
 
 impl Payments {
+    /// With the settings that are in effect.
+    fn metrics(&self) -> Reply {
+        let Shape { median, processors, .. } = self.time.shape();
+        let metrics = &self.context.metrics;
+        let label = |name: &str| format!("name=\"{name}\"");
+        metrics.set("setting", &label(PROCESSORS_NAME), processors as f64);
+        metrics.set("setting", &label(SERVICE_TIME), median.as_secs_f64() * 1_000.0);
+        Reply::metrics(metrics.text())
+    }
+
     async fn charge(&self, call: &Call) -> Reply {
         let charge: Charge = match call.json() {
             Ok(charge) => charge,

@@ -3,7 +3,7 @@
 //! The time is slept, not burnt, so that a whole shop fits on a laptop; the bounded number of
 //! processors still makes it queue and saturate as a real one does.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -25,38 +25,62 @@ pub(crate) struct Shape {
 /// The processors of one instance and its source of times.
 #[derive(Debug)]
 pub(crate) struct ServiceTime {
-    law: LogNormal<f64>,
-    most: Duration,
     random: Mutex<ChaCha8Rng>,
-    processors: Semaphore,
+    now: Mutex<Now>,
+}
+
+/// What holds now.
+#[derive(Debug)]
+struct Now {
+    shape: Shape,
+    law: LogNormal<f64>,
+    processors: Arc<Semaphore>,
+}
+
+impl Now {
+    fn of(shape: Shape) -> Self {
+        let law = LogNormal::new(shape.median.as_secs_f64().ln(), shape.sigma)
+            .expect("the shapes of the shop are finite and positive");
+        Self { shape, law, processors: Arc::new(Semaphore::new(shape.processors)) }
+    }
 }
 
 impl ServiceTime {
     /// Times of this shape; the same instance name gives the same sequence.
     pub(crate) fn new(shape: Shape, instance: &str) -> Self {
-        let law = LogNormal::new(shape.median.as_secs_f64().ln(), shape.sigma)
-            .expect("the shapes of the shop are finite and positive");
         let seed = instance.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Self {
-            law,
-            most: shape.most,
-            random: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
-            processors: Semaphore::new(shape.processors),
-        }
+        let random = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
+        Self { random, now: Mutex::new(Now::of(shape)) }
+    }
+
+    /// The shape that holds now.
+    pub(crate) fn shape(&self) -> Shape {
+        self.now().shape
+    }
+
+    /// Another shape from now on; work that waits or goes on does so under the old one.
+    pub(crate) fn change(&self, shape: Shape) {
+        *self.now() = Now::of(shape);
+    }
+
+    fn now(&self) -> std::sync::MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works for one drawn time, after waiting for a free processor.
     pub(crate) async fn work(&self) {
         let time = self.draw();
-        let _processor = self.processors.acquire().await.expect("processors are never closed");
+        let processors = Arc::clone(&self.now().processors);
+        let _processor = processors.acquire().await.expect("processors are never closed");
         tokio::time::sleep(time).await;
     }
 
     fn draw(&self) -> Duration {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        Duration::from_secs_f64(self.law.sample(&mut *random)).min(self.most)
+        let now = self.now();
+        Duration::from_secs_f64(now.law.sample(&mut *random)).min(now.shape.most)
     }
 }
 

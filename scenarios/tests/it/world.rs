@@ -158,6 +158,46 @@ pub(crate) struct Spike {
     times: u32,
 }
 
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drift {
+    service: ServiceName,
+    setting: String,
+    to: u64,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lag {
+    #[serde(default)]
+    services: Vec<ServiceName>,
+    by: Duration,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Sample {
+    #[serde(default)]
+    services: Vec<ServiceName>,
+    one_in: u32,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LostLabel {
+    #[serde(default)]
+    services: Vec<ServiceName>,
+    label: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Copies {
+    #[serde(default)]
+    services: Vec<ServiceName>,
+    times: u32,
+}
+
 fn on_instance(service: &str, topology: &Topology) -> Result<BlastRadius, FaultError> {
     let found = topology.service(&service.into());
     let found = found.ok_or(FaultError::NoTarget { target: service.to_owned() })?;
@@ -271,6 +311,32 @@ harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_i
 harmless!(LoopFault, Loop, "crash-loop", SelfHealing, "crashes", |s, t| {
     on_instances(&s.service, s.count, t)
 });
+harmless!(DriftFault, Drift, "config-drift", Reversible, "change of a setting", |s, t| {
+    on_instance(s.service.as_str(), t)
+});
+harmless!(RepeatFault, Spike, "duplicate-alerts", Reversible, "order to the alerter", |_, t| {
+    on_instance("alerter", t)
+});
+harmless!(LagFault, Lag, "telemetry-lag", Reversible, "order to the collector", |_, t| {
+    on_instance("collector", t)
+});
+harmless!(SampleFault, Sample, "telemetry-sample", Reversible, "order to the collector", |_, t| {
+    on_instance("collector", t)
+});
+harmless!(LabelFault, LostLabel, "label-drop", Reversible, "order to the collector", |_, t| {
+    on_instance("collector", t)
+});
+harmless!(
+    CopyFault,
+    Copies,
+    "telemetry-duplicate",
+    Reversible,
+    "order to the collector",
+    |_, t| { on_instance("collector", t) }
+);
+harmless!(ResetFault, Blackout, "counter-reset", Reversible, "order to the collector", |_, t| {
+    on_instance("collector", t)
+});
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
 /// Faults on an edge whose specification is plain: its fields and nothing to check.
@@ -353,6 +419,13 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
+    registry.register("lab", entry(Arc::new(DriftFault), &[]));
+    registry.register("lab", entry(Arc::new(RepeatFault), &[]));
+    registry.register("lab", entry(Arc::new(LagFault), &[]));
+    registry.register("lab", entry(Arc::new(SampleFault), &[]));
+    registry.register("lab", entry(Arc::new(LabelFault), &[]));
+    registry.register("lab", entry(Arc::new(CopyFault), &[]));
+    registry.register("lab", entry(Arc::new(ResetFault), &[]));
     let edges: [Arc<dyn DynInjector>; 9] = [
         Arc::new(HttpLatencyFault),
         Arc::new(BandwidthFault),

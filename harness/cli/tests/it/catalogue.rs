@@ -136,6 +136,21 @@ rows! {
     a_runaway_without_quota: "cost-runaway", Some("quota=off") => 1;
     a_price_spike_stops_nothing: "price-spike", None => 0;
     a_price_spike_stops_the_shops_own_jobs: "price-spike", Some("cap=blunt") => 1;
+    late_metrics_tell_an_outage: "telemetry-lag", None => 0;
+    late_metrics_out_of_the_window: "telemetry-lag", Some("alerter=narrow") => 1;
+    sparse_metrics_tell_an_outage: "telemetry-sample", None => 0;
+    sparse_metrics_out_of_the_window: "telemetry-sample", Some("alerter=narrow") => 1;
+    a_lost_label_pages_once: "label-drop", None => 0;
+    a_lost_label_that_is_taken_for_health: "label-drop", Some("alerter=complacent") => 1;
+    a_lost_label_that_is_taken_for_an_outage: "label-drop", Some("alerter=alarmist") => 1;
+    copies_of_a_handful_page_nobody: "telemetry-duplicate", None => 0;
+    copies_that_are_counted: "telemetry-duplicate", Some("alerter=naive") => 1;
+    a_reset_counter_pages_nobody: "counter-reset", None => 0;
+    a_reset_counter_that_is_believed: "counter-reset", Some("alerter=naive") => 1;
+    repeated_deliveries_are_one_page: "duplicate-alerts", None => 0;
+    repeated_deliveries_that_page_again: "duplicate-alerts", Some("pager=repeats") => 1;
+    a_drifted_setting_costs_no_order: "config-drift", None => 0;
+    a_drifted_setting_without_fallback: "config-drift", Some("fallback=off") => 1;
     people_buy_while_payments_refuses: "journey-browse-and-buy", None => 0;
     people_cannot_buy_without_fallback: "journey-browse-and-buy", Some("fallback=off") => 1;
 }

@@ -1,18 +1,24 @@
-//! The conformance suite on the faults of spending, against the lab itself: their mechanism lives
-//! in the lab, so nothing smaller would show that they conform.
+//! The conformance suite on the faults of spending, alerting and telemetry, against the lab itself:
+//! their mechanism lives in the lab, so nothing smaller would show that they conform.
 
 use std::sync::Arc;
 
-use harness_core::fault::{DynInjector, Witness};
+use harness_core::fault::{Cx, DynInjector, FaultError, Witness};
+use harness_core::ids::{FaultId, RunId, TrialIndex};
 use harness_core::system::{BoxFuture, Host as _};
 use harness_core::time::{Clock, RunTime, WallTime};
 use harness_core::topology::Topology;
 use harness_core::units::Duration;
+use hyper::Method;
 use injectors::conformance::{World, check};
+use injectors::http::{Address, call};
 use injectors::lab::{LabHost, LabStart};
 use serde_json::{Value, json};
 
 use crate::support::{Alone, Place, alone};
+
+/// So many requests make counters that can be told from counters that have begun again.
+const REQUESTS: u32 = 90;
 
 /// The monotonic clock from a beginning.
 pub(crate) struct TestClock(pub(crate) std::time::Instant);
@@ -106,6 +112,89 @@ async fn alert_storm_conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duplicate_alerts_conforms() {
+    conforms(&LabWorld::new(&[], "duplicate-alerts", json!({"times": 3}))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn price_spike_conforms() {
     conforms(&LabWorld::new(&[], "price-spike", json!({"times": 4}))).await;
+}
+
+/// Without requests the services have counted nothing that could be told wrongly.
+async fn telemetry_conforms(kind: &'static str, spec: Value) {
+    let world = LabWorld::new(&[], kind, spec);
+    let topology = world.topology().await;
+    let edge = Address::Tcp(topology.entry.trim_start_matches("http://").to_owned());
+    for _ in 0..REQUESTS {
+        let within = Duration::from_secs(5);
+        let answer = call(&edge, Method::GET, "/catalog", None, within).await.unwrap();
+        assert!(answer.is_success(), "{}", answer.summary());
+    }
+    conforms(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telemetry_lag_conforms() {
+    telemetry_conforms("telemetry-lag", json!({"by": "1500ms"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn label_drop_conforms() {
+    telemetry_conforms("label-drop", json!({"label": "code"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telemetry_sample_conforms() {
+    telemetry_conforms("telemetry-sample", json!({"oneIn": 3, "services": ["edge"]})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telemetry_duplicate_conforms() {
+    telemetry_conforms("telemetry-duplicate", json!({"services": ["edge", "checkout"]})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counter_reset_conforms() {
+    telemetry_conforms("counter-reset", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn config_drift_conforms() {
+    let spec = json!({"service": "payments", "setting": "processors", "to": 3});
+    conforms(&LabWorld::new(&[], "config-drift", spec)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_that_somebody_else_has_changed_stays_as_it_is() {
+    let spec = json!({"service": "payments", "setting": "processors", "to": 3});
+    let world = LabWorld::new(&[], "config-drift", spec.clone());
+    let topology = world.topology().await;
+    let (run, fault) = (RunId::new("other"), FaultId::from("drift"));
+    let cx = Cx {
+        run: &run,
+        trial: TrialIndex(0),
+        fault: &fault,
+        topology: &topology,
+        lease: Duration::from_secs(60),
+        deadline: Duration::from_secs(5),
+        clock: &world.clock,
+    };
+    let (injector, _) = world.fresh();
+    let undo = injector.arm(&cx, &spec).await.unwrap();
+    injector.inject(&cx, &spec, &undo).await.unwrap();
+    let payments = Address::Tcp(topology.controls["payments"].clone());
+    let within = Duration::from_secs(5);
+    let ask = async |method: Method, body: Option<Value>| {
+        call(&payments, method, "/-/config", body.as_ref(), within).await.unwrap()
+    };
+    let now: Value = ask(Method::GET, None).await.json().unwrap();
+    let others = json!({
+        "name": "somebody", "ifHash": now["hash"], "set": {"serviceTimeMs": 9}, "last": false,
+    });
+    assert!(ask(Method::PUT, Some(others)).await.is_success());
+    let refused = injector.revert(&cx, &undo).await;
+    assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
+    let now: Value = ask(Method::GET, None).await.json().unwrap();
+    assert_eq!(now["settings"], json!({"processors": 3, "serviceTimeMs": 9}));
 }

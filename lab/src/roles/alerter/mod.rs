@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 use incidents::{Incidents, Notification, Status};
 use outbox::{OnFailure, Outbox};
-use rules::{LONG_MS, Observations, Silence, evaluate, is_blind};
+use rules::{ASK_BACK_MS, Manner, Observations, Silence, evaluate, is_blind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use synthetic::Synthetic;
@@ -110,9 +110,14 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         let role = Arc::clone(&role);
         async move { role.outbox.deliver().await }
     });
+    let beating = tokio::spawn({
+        let role = Arc::clone(&role);
+        async move { role.outbox.beat(&role.context.instance).await }
+    });
     let served = context.serve(role).await;
     watching.abort();
     delivering.abort();
+    beating.abort();
     served
 }
 
@@ -149,6 +154,7 @@ impl Service for Alerter {
                 Reply::ok(&json!({ "receivers": self.live() }))
             }
             (_, "/-/synthetic") => self.synthetic.answer(&call),
+            (_, "/-/orders") => self.outbox.answer(&call),
             (&Method::GET, "/state") => Reply::ok(&json!({ "waiting": self.outbox.len() })),
             (&Method::GET, "/healthz") if !self.watching.load(Ordering::Relaxed) => {
                 Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not every target was up yet")
@@ -206,7 +212,7 @@ impl Alerter {
         let mut ticks = tokio::time::interval(EVALUATE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = Instant::now();
-        let silence = self.silence();
+        let manner = self.manner();
         let mut blind_until = 0;
         loop {
             ticks.tick().await;
@@ -226,7 +232,7 @@ impl Alerter {
                 blind_until = seen.now;
             }
             seen.blind_until = blind_until;
-            let mut found = evaluate(&seen, silence);
+            let mut found = evaluate(&seen, manner);
             found.extend(self.synthetic.conditions(seen.now));
             let told = self.told().incidents.step(seen.now, &found);
             for notification in told {
@@ -235,16 +241,18 @@ impl Alerter {
         }
     }
 
-    /// What it makes of metrics that do not come.
-    fn silence(&self) -> Silence {
+    /// How it reads what the collector tells.
+    fn manner(&self) -> Manner {
         let defects = &self.context.layout.defects;
-        if defects.has(Defect::AlerterAlarmist) {
+        let silence = if defects.has(Defect::AlerterAlarmist) {
             Silence::Outage
         } else if defects.has(Defect::AlerterComplacent) {
             Silence::Health
         } else {
             Silence::Blindness
-        }
+        };
+        let narrow = defects.has(Defect::AlerterNarrow);
+        Manner { silence, narrow, naive: defects.has(Defect::AlerterNaive) }
     }
 
     async fn wait_for_targets(&self) {
@@ -263,7 +271,7 @@ impl Alerter {
     }
 
     async fn series(&self, name: &str, service: &str) -> Option<Vec<SeriesView>> {
-        let path = format!("/api/series?name={name}&service={service}&window={LONG_MS}ms");
+        let path = format!("/api/series?name={name}&service={service}&window={ASK_BACK_MS}ms");
         self.ask::<SeriesAnswer>(&path).await.map(|answer| answer.series)
     }
 

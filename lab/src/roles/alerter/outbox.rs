@@ -1,15 +1,20 @@
 //! Pages on their way to the pager, over the edge `alerter->pager`: in order, each until it was
 //! taken. A delivery carries a key, so that one whose answer was lost is no second page.
+//!
+//! A heartbeat goes the same way all the time, so that silence can be told from a broken way. An
+//! order makes every delivery go out several times, under one key.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::http::{Client, Outgoing};
+use crate::http::{Call, Client, Outgoing, Reply};
+use crate::orders::Orders;
 use crate::roles::pager::DELIVERY_KEY;
 
 const SEND_LIMIT: Duration = Duration::from_millis(500);
@@ -18,6 +23,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// More that wait are dropped.
 const WAITING_MAX: usize = 256;
+
+/// From one heartbeat to the next.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(300);
+/// More deliveries of one page are refused.
+const TIMES_MAX: u32 = 10;
+
+/// What `PUT /-/orders` takes as an order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repeat {
+    times: u32,
+}
 
 /// What is done with a page that could not be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +51,52 @@ pub(super) struct Outbox {
     on_failure: OnFailure,
     waiting: Mutex<VecDeque<(HeaderValue, Value)>>,
     more: Notify,
+    /// How often each delivery goes out.
+    repeats: Orders<u32>,
 }
 
 impl Outbox {
     pub(super) fn new(pager: Client, on_failure: OnFailure) -> Self {
-        Self { pager, on_failure, waiting: Mutex::default(), more: Notify::new() }
+        Self {
+            pager,
+            on_failure,
+            waiting: Mutex::default(),
+            more: Notify::new(),
+            repeats: Orders::new(),
+        }
+    }
+
+    /// Answers what is asked of orders.
+    pub(super) fn answer(&self, call: &Call) -> Reply {
+        self.repeats.answer(call, |Repeat { times }| match times {
+            2..=TIMES_MAX => Ok(times),
+            _ => Err(format!("`times` is from 2 to {TIMES_MAX}")),
+        })
+    }
+
+    /// Delivers as often as orders say; whether it was taken at least once.
+    async fn send(&self, path: &str, key: HeaderValue, body: &Value) -> bool {
+        let headers = [(HeaderName::from_static(DELIVERY_KEY), key)];
+        let times = self.repeats.live().into_iter().max().unwrap_or(1);
+        let mut taken = false;
+        for _ in 0..times {
+            let request = Outgoing { headers: &headers, ..Outgoing::post(path, body) };
+            let answer = self.pager.call(&request, SEND_LIMIT).await;
+            taken |= answer.is_ok_and(|answer| answer.status.is_success());
+        }
+        taken
+    }
+
+    /// Sends heartbeats for ever; one that is not taken is not sent again.
+    pub(super) async fn beat(&self, instance: &str) {
+        let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for number in 1_u64.. {
+            ticks.tick().await;
+            if let Ok(key) = HeaderValue::from_str(&format!("{instance}-heartbeat-{number}")) {
+                self.send("/heartbeat", key, &json!({})).await;
+            }
+        }
     }
 
     /// Puts a page at the end; `false` when too many wait.
@@ -67,10 +125,7 @@ impl Outbox {
                 self.more.notified().await;
                 continue;
             };
-            let headers = [(HeaderName::from_static(DELIVERY_KEY), key)];
-            let request = Outgoing { headers: &headers, ..Outgoing::post("/hook", &body) };
-            let answer = self.pager.call(&request, SEND_LIMIT).await;
-            if answer.is_ok_and(|answer| answer.status.is_success()) {
+            if self.send("/hook", key, &body).await {
                 self.waiting().pop_front();
                 pause = PAUSE;
                 continue;

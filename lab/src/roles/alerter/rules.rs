@@ -6,10 +6,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::roles::collector::{Freshness, SeriesView};
+use crate::roles::collector::{Freshness, REPLICA, SeriesView};
 
-/// The long window of the burn rate; also how far back the rules ask.
-pub(super) const LONG_MS: i64 = 3_000;
+/// The long window of the burn rate.
+const LONG_MS: i64 = 3_000;
+/// How far back the rules ask: data may be late, and are counted from the sample before a window.
+pub(super) const ASK_BACK_MS: i64 = LONG_MS + STALE_MS + 1_000;
 const SHORT_MS: i64 = 1_000;
 /// 1 % may fail; 14.4 times that, in both windows, pages (the factor of the SRE workbook).
 const BURN_LIMIT: f64 = 0.01 * 14.4;
@@ -25,6 +27,10 @@ const BREAKERS_MIN: usize = 2;
 const CHARGES_MS: i64 = 2_000;
 /// So many failed charges within their window, and more than half of all, mean the same.
 const FAILED_CHARGES_MIN: f64 = 10.0;
+/// What a naive reader believes of a counter that fell.
+const RUNS_OVER_AT: f64 = 4_294_967_296.0;
+/// The label that says how a request ended.
+const CODE: &str = "code";
 /// Telemetry of a service older than this is stale.
 const STALE_MS: i64 = 2_000;
 /// When no target at all was scraped for so long, it is the collector that cannot see.
@@ -42,6 +48,16 @@ pub(super) enum Silence {
     Outage,
     /// With a defect only: everything is fine.
     Health,
+}
+
+/// How it reads what it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Manner {
+    pub(super) silence: Silence,
+    /// With a defect only: windows end now and hold at least two samples, or nothing grew.
+    pub(super) narrow: bool,
+    /// With a defect only: a counter that fell ran over at 2^32, and copies of a series count.
+    pub(super) naive: bool,
 }
 
 /// What the collector knows.
@@ -76,7 +92,8 @@ pub(super) struct Condition {
 }
 
 /// All rules over one set of observations.
-pub(super) fn evaluate(seen: &Observations, silence: Silence) -> Vec<Condition> {
+pub(super) fn evaluate(seen: &Observations, manner: Manner) -> Vec<Condition> {
+    let silence = manner.silence;
     let mut found = match silence {
         Silence::Blindness | Silence::Health if is_blind(seen) => Vec::new(),
         Silence::Blindness | Silence::Health => {
@@ -84,13 +101,36 @@ pub(super) fn evaluate(seen: &Observations, silence: Silence) -> Vec<Condition> 
         }
         Silence::Outage => instances_down(seen, 0),
     };
-    found.extend(burn_rate(seen));
-    found.extend(payments_unavailable(seen));
-    found.extend(match silence {
-        Silence::Blindness | Silence::Outage => stale(seen),
-        Silence::Health => Vec::new(),
-    });
+    found.extend(burn_rate(seen, manner));
+    found.extend(payments_unavailable(seen, manner));
+    if silence != Silence::Health {
+        found.extend(stale(seen));
+        found.extend(incomplete(seen));
+    }
     found
+}
+
+/// One of each series of which there are copies, as two collectors of the same targets make them.
+fn distinct(series: &[SeriesView], manner: Manner) -> Vec<&SeriesView> {
+    if manner.naive {
+        return series.iter().collect();
+    }
+    let bare = |one: &SeriesView| {
+        let mut labels = one.labels.clone();
+        labels.remove(REPLICA);
+        labels
+    };
+    let by_labels: BTreeMap<_, _> = series.iter().rev().map(|one| (bare(one), one)).collect();
+    by_labels.into_values().collect()
+}
+
+/// When the newest sample was taken: what comes late is looked at as of its own time.
+fn as_of(series: &[SeriesView], now: i64, manner: Manner) -> i64 {
+    let newest = series.iter().filter_map(|one| one.samples.last()).map(|(at, _)| *at).max();
+    match newest {
+        Some(newest) if !manner.narrow => newest.min(now),
+        Some(_) | None => now,
+    }
 }
 
 /// Whether no target at all was scraped lately.
@@ -99,12 +139,22 @@ pub(super) fn is_blind(seen: &Observations) -> bool {
     !seen.freshness.is_empty() && ages.all(|age| age > BLIND_MS)
 }
 
-fn burn_rate(seen: &Observations) -> Option<Condition> {
+fn burn_rate(seen: &Observations, manner: Manner) -> Option<Condition> {
+    let end = as_of(&seen.requests, seen.now, manner);
+    if seen.now - end > STALE_MS {
+        return None;
+    }
+    let requests = distinct(&seen.requests, manner);
     let grown = |window: i64| -> (f64, f64) {
+        // What cannot be read is a failure to an alarmist, and nothing to others.
+        let unread = manner.silence == Silence::Outage;
         let failed =
-            |one: &SeriesView| one.labels.get("code").is_some_and(|it| it.starts_with('5'));
-        let since = seen.now - window;
-        (grown_since(&seen.requests, since, failed), grown_since(&seen.requests, since, |_| true))
+            |one: &SeriesView| one.labels.get(CODE).map_or(unread, |it| it.starts_with('5'));
+        let since = end - window;
+        (
+            grown_since(&requests, since, manner, failed),
+            grown_since(&requests, since, manner, |_| true),
+        )
     };
     let (failed, all) = grown(LONG_MS);
     let (failed_short, all_short) = grown(SHORT_MS);
@@ -121,17 +171,43 @@ fn burn_rate(seen: &Observations) -> Option<Condition> {
     })
 }
 
-/// How much the chosen counters grew since an instant, counted from the last sample before it.
-fn grown_since(series: &[SeriesView], since: i64, choose: impl Fn(&SeriesView) -> bool) -> f64 {
+/// How much the chosen counters grew since an instant, counted from the last sample before it. A
+/// counter that fell began again from zero.
+fn grown_since(
+    series: &[&SeriesView],
+    since: i64,
+    manner: Manner,
+    choose: impl Fn(&SeriesView) -> bool,
+) -> f64 {
     let mut sum = 0.0;
     for one in series.iter().filter(|one| choose(one)) {
-        let begin = one.samples.partition_point(|(at, _)| *at < since).saturating_sub(1);
+        let first = one.samples.partition_point(|(at, _)| *at < since);
+        let begin = if manner.narrow { first } else { first.saturating_sub(1) };
         for pair in one.samples[begin..].windows(2) {
             let (before, after) = (pair[0].1, pair[1].1);
-            sum += if after >= before { after - before } else { after };
+            sum += match after >= before {
+                true => after - before,
+                false if manner.naive => RUNS_OVER_AT - before + after,
+                false => after,
+            };
         }
     }
     sum
+}
+
+/// The number of failed requests is read from a label: without it nobody knows how the shop is.
+fn incomplete(seen: &Observations) -> Option<Condition> {
+    let end = as_of(&seen.requests, seen.now, Manner::default());
+    let is_live = |one: &&SeriesView| one.samples.last().is_some_and(|(at, _)| *at == end);
+    let live: Vec<&SeriesView> = seen.requests.iter().filter(is_live).collect();
+    let lost = !live.is_empty() && live.iter().all(|one| !one.labels.contains_key(CODE));
+    lost.then(|| Condition {
+        alertname: Cow::Borrowed("TelemetryIncomplete"),
+        labels: vec![("service", String::from("edge"))],
+        summary: format!("the requests of the edge come without `{CODE}`"),
+        since: seen.now,
+        for_ms: 0,
+    })
 }
 
 /// Instances that are down, and have been since this time at the earliest.
@@ -156,7 +232,7 @@ fn instances_down(seen: &Observations, earliest: i64) -> Vec<Condition> {
         .collect()
 }
 
-fn payments_unavailable(seen: &Observations) -> Option<Condition> {
+fn payments_unavailable(seen: &Observations, manner: Manner) -> Option<Condition> {
     // A restarted instance has a new series; the newest one of a slot counts.
     let mut newest: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
     for one in &seen.breakers {
@@ -167,12 +243,13 @@ fn payments_unavailable(seen: &Observations) -> Option<Condition> {
             *kept = *last;
         }
     }
-    let open = newest
-        .values()
-        .filter(|(at, value)| *value > 0.0 && seen.now - at <= GAUGE_AGE_MAX_MS)
-        .count();
+    let end = as_of(&seen.breakers, seen.now, manner);
+    let open =
+        newest.values().filter(|(at, value)| *value > 0.0 && end - at <= GAUGE_AGE_MAX_MS).count();
+    let calls = distinct(&seen.payment_calls, manner);
+    let end = as_of(&seen.payment_calls, seen.now, manner);
     let grown = |ends: &[&str]| -> f64 {
-        grown_since(&seen.payment_calls, seen.now - CHARGES_MS, |one| {
+        grown_since(&calls, end - CHARGES_MS, manner, |one| {
             one.labels.get("end").is_some_and(|end| ends.contains(&end.as_str()))
         })
     };
@@ -224,7 +301,7 @@ mod tests {
     }
 
     fn names(seen: &Observations) -> Vec<String> {
-        let found = evaluate(seen, Silence::Blindness);
+        let found = evaluate(seen, Manner::default());
         found.into_iter().map(|condition| condition.alertname.into_owned()).collect()
     }
 
@@ -240,10 +317,10 @@ mod tests {
     #[test]
     fn the_burn_rate_needs_both_windows_and_enough_requests() {
         let good = |long, short| {
-            view(&[("code", "200")], &[(2_900, 0.0), (1_050, long), (100, long + short)], 0.0)
+            view(&[("code", "200")], &[(2_900, 0.0), (1_150, long), (100, long + short)], 0.0)
         };
         let bad = |long, short| {
-            view(&[("code", "503")], &[(2_900, 0.0), (1_050, long), (100, long + short)], 0.0)
+            view(&[("code", "503")], &[(2_900, 0.0), (1_150, long), (100, long + short)], 0.0)
         };
         let requests = |requests| Observations { requests, ..seen() };
         assert_eq!(names(&requests(vec![good(50.0, 50.0), bad(20.0, 20.0)])), ["CheckoutBurnRate"]);
@@ -258,7 +335,7 @@ mod tests {
             view(&[("slot", "0")], &[(600, 1.0), (400, 1.0), (200, 0.0), (50, 0.0)], 0.0),
             view(&[("slot", "1")], &[(400, 0.0), (200, 1.0)], 0.0),
         ];
-        let found = evaluate(&Observations { up, ..seen() }, Silence::Blindness);
+        let found = evaluate(&Observations { up, ..seen() }, Manner::default());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].since, found[0].for_ms), (NOW - 200, DOWN_FOR_MS));
         assert!(found[0].labels.contains(&("slot", String::from("0"))));
@@ -323,7 +400,7 @@ mod tests {
             ..Observations::default()
         };
         let fires = |seen: &Observations, silence| {
-            let found = evaluate(seen, silence);
+            let found = evaluate(seen, Manner { silence, ..Manner::default() });
             found
                 .iter()
                 .any(|one| one.alertname == "CheckoutInstanceDown" && NOW - one.since >= one.for_ms)
@@ -335,6 +412,63 @@ mod tests {
         let dark = seen(2_500, 0);
         let dark = Observations { freshness: vec![freshness("edge", 2_500)], ..dark };
         assert_eq!(names(&dark), ["CollectorStale"]);
-        assert!(evaluate(&dark, Silence::Health).is_empty());
+        let healthy = Manner { silence: Silence::Health, ..Manner::default() };
+        assert!(evaluate(&dark, healthy).is_empty());
+    }
+
+    fn counted(code: &str, step_ms: i64, newest_ago: i64, values: &[f64]) -> SeriesView {
+        let count = i64::try_from(values.len()).unwrap();
+        let samples: Vec<(i64, f64)> = (0..count)
+            .zip(values)
+            .map(|(number, value)| (newest_ago + (count - 1 - number) * step_ms, *value))
+            .collect();
+        view(&[("code", code)], &samples, 0.0)
+    }
+
+    fn with(manner: Manner, requests: Vec<SeriesView>) -> Vec<String> {
+        let found = evaluate(&Observations { requests, ..seen() }, manner);
+        found.into_iter().map(|condition| condition.alertname.into_owned()).collect()
+    }
+
+    #[test]
+    fn late_and_sparse_samples_are_looked_at_as_of_their_own_time() {
+        let narrow = Manner { narrow: true, ..Manner::default() };
+        let growing: Vec<f64> = (0..10).map(|number| f64::from(number * 40)).collect();
+        let both = |step_ms, newest_ago| {
+            ["200", "503"].map(|code| counted(code, step_ms, newest_ago, &growing)).to_vec()
+        };
+        assert_eq!(with(narrow, both(200, 50)), ["CheckoutBurnRate"], "the data are as usual");
+        for (step_ms, newest_ago) in [(200, 1_300), (1_000, 100)] {
+            let seen = both(step_ms, newest_ago);
+            assert_eq!(with(Manner::default(), seen.clone()), ["CheckoutBurnRate"]);
+            assert!(with(narrow, seen).is_empty(), "{step_ms} ms, {newest_ago} ms ago");
+        }
+        assert!(with(Manner::default(), both(200, 2_100)).is_empty(), "that is stale");
+    }
+
+    #[test]
+    fn a_restarted_counter_and_a_copy_of_a_series_are_no_more_than_they_are() {
+        let naive = Manner { naive: true, ..Manner::default() };
+        let good = counted("200", 200, 50, &[900.0, 950.0, 980.0, 20.0, 60.0]);
+        let few = counted("503", 200, 50, &[9.0, 9.0, 10.0, 0.0, 1.0]);
+        assert!(with(Manner::default(), vec![good.clone(), few.clone()]).is_empty());
+        assert_eq!(with(naive, vec![good, few]), ["CheckoutBurnRate"]);
+        let rare = counted("503", 200, 50, &[0.0, 3.0, 6.0, 9.0]);
+        let mut copies = vec![rare; 3];
+        for (number, copy) in copies.iter_mut().enumerate().skip(1) {
+            copy.labels.insert(REPLICA.to_owned(), number.to_string());
+        }
+        assert!(with(Manner::default(), copies.clone()).is_empty(), "9 requests are too few");
+        assert_eq!(with(naive, copies), ["CheckoutBurnRate"]);
+    }
+
+    #[test]
+    fn requests_without_their_code_are_neither_an_outage_nor_health() {
+        let mut bare = counted("200", 200, 50, &[0.0, 40.0, 80.0]);
+        bare.labels.remove(CODE);
+        let of = |silence| with(Manner { silence, ..Manner::default() }, vec![bare.clone()]);
+        assert_eq!(of(Silence::Blindness), ["TelemetryIncomplete"]);
+        assert!(of(Silence::Health).is_empty());
+        assert_eq!(of(Silence::Outage), ["CheckoutBurnRate", "TelemetryIncomplete"]);
     }
 }

@@ -1,24 +1,29 @@
 //! `collector`: pulls `/metrics` of every service over the `collector->*` edges, keeps the last
 //! minute, and answers what it knows and how fresh that is.
 //!
-//! A scrape that fails is a sample `up 0`, never a missing one.
+//! A scrape that fails is a sample `up 0`, never a missing one. Orders from outside can distort
+//! what it tells, each until its lease ends.
 
 mod ring;
+mod told;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use ring::Rings;
 pub(super) use ring::SeriesView;
+use ring::{Rings, view};
 use serde::{Deserialize, Serialize};
+pub(super) use told::REPLICA;
+use told::{Distortion, Standing};
 
 use super::Context;
 use crate::clock::unix_ms;
 use crate::http::{Call, Client, Outgoing, Reply, Service};
 use crate::layout::EDGES;
 use crate::metrics::{Labels, Sample, parse};
+use crate::orders::Orders;
 
 /// The time from one scrape of a target to the next.
 const SCRAPE_EVERY: Duration = Duration::from_millis(200);
@@ -53,6 +58,7 @@ struct Collector {
     began_unix_ms: i64,
     targets: Vec<Target>,
     rings: Mutex<Rings>,
+    orders: Orders<Standing>,
 }
 
 /// What `GET /api/series` gives.
@@ -93,6 +99,7 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
         targets: targets.collect(),
         began_unix_ms: unix_ms(),
         rings: Mutex::default(),
+        orders: Orders::new(),
         context: Arc::clone(&context),
     });
     let mut scraping = tokio::task::JoinSet::new();
@@ -107,9 +114,12 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
 impl Service for Collector {
     async fn answer(self: Arc<Self>, call: Call) -> Reply {
         match (&call.method, call.path.as_str()) {
-            (&Method::GET, "/metrics") => Reply::metrics(self.rings().text(unix_ms())),
+            (&Method::GET, "/metrics") => {
+                Reply::metrics(self.rings().text(unix_ms(), &self.orders.live()))
+            }
             (&Method::GET, "/api/freshness") => Reply::ok(&self.freshness()),
             (&Method::GET, "/api/series") => self.series(&call),
+            (_, "/-/orders") => self.orders.answer(&call, |order| self.begin(order)),
             (&Method::GET, "/healthz") => self.context.healthy(),
             _ => Reply::not_found(),
         }
@@ -117,6 +127,15 @@ impl Service for Collector {
 }
 
 impl Collector {
+    /// An order that begins now.
+    fn begin(&self, order: told::Order) -> Result<Standing, String> {
+        order.check()?;
+        let resets = order.distortion == Distortion::Reset {};
+        let rings = self.rings();
+        let bases = if resets { rings.counters() } else { std::collections::BTreeMap::new() };
+        Ok(Standing { order, since: unix_ms(), bases })
+    }
+
     fn rings(&self) -> std::sync::MutexGuard<'_, Rings> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,16 +149,19 @@ impl Collector {
         tokio::time::sleep(SCRAPE_EVERY / share * place).await;
         let mut ticks = tokio::time::interval(SCRAPE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Each target has numbers of its own, so that a share of the scrapes is spread evenly.
+        let mut scrape = place;
         loop {
             ticks.tick().await;
+            scrape = scrape.wrapping_add(1);
             let answer = target.client.call(&Outgoing::get("/metrics"), SCRAPE_LIMIT).await;
             let good = answer.ok().filter(|answer| answer.status.is_success());
             let text = good.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
-            self.keep(target, text.as_deref());
+            self.keep(target, scrape, text.as_deref());
         }
     }
 
-    fn keep(&self, target: &Target, text: Option<&str>) {
+    fn keep(&self, target: &Target, scrape: u32, text: Option<&str>) {
         let now = unix_ms();
         let own: Labels = [
             (String::from("service"), target.service.to_owned()),
@@ -149,10 +171,10 @@ impl Collector {
         let mut rings = self.rings();
         for mut sample in parse(text.unwrap_or_default()) {
             sample.labels.extend(own.clone());
-            rings.push(now, sample);
+            rings.push(now, scrape, sample);
         }
         let value = if text.is_some() { 1.0 } else { 0.0 };
-        rings.push(now, Sample { name: String::from("up"), labels: own, value });
+        rings.push(now, scrape, Sample { name: String::from("up"), labels: own, value });
         drop(rings);
         let mut state = target.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 = text.is_some();
@@ -163,8 +185,14 @@ impl Collector {
 
     fn freshness(&self) -> FreshnessAnswer {
         let now = unix_ms();
+        let standing = self.orders.live();
+        let told =
+            if standing.is_empty() { Vec::new() } else { self.rings().told("up", now, &standing) };
         let one = |target: &Target| {
-            let state = *target.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = *target.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((up, seen)) = told::target(&told, target.service, target.slot) {
+                state = (up, seen);
+            }
             Freshness {
                 service: target.service.to_owned(),
                 slot: target.slot,
@@ -187,7 +215,8 @@ impl Collector {
         let labels: Vec<(String, String)> =
             call.parameters().filter(|(key, _)| key != "name" && key != "window").collect();
         let now_unix_ms = unix_ms();
-        let series = self.rings().view(&name, &labels, now_unix_ms - window_ms);
+        let told = self.rings().told(&name, now_unix_ms, &self.orders.live());
+        let series = view(told, &labels, now_unix_ms - window_ms);
         Reply::ok(&SeriesAnswer { name, window_ms, now_unix_ms, series })
     }
 }

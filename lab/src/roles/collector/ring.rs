@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::told::{Key, Standing, Told, is_counter, tell};
 use crate::metrics::{Labels, Sample};
 
 /// Older samples are forgotten.
@@ -14,12 +15,20 @@ const SAMPLES_MAX: usize = 320;
 /// More series are not kept.
 const SERIES_MAX: usize = 1_024;
 
-type Key = (String, Labels);
+/// One sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    /// Unix milliseconds.
+    pub(super) at: i64,
+    pub(super) value: f64,
+    /// The number of the scrape that it is from.
+    pub(super) scrape: u32,
+}
 
 /// All series.
 #[derive(Debug, Default)]
 pub(super) struct Rings {
-    series: BTreeMap<Key, VecDeque<(i64, f64)>>,
+    series: BTreeMap<Key, VecDeque<Point>>,
 }
 
 /// One series within a window.
@@ -35,65 +44,78 @@ pub(crate) struct SeriesView {
 
 impl Rings {
     /// Keeps one sample; drops what is too old, and what cannot be a JSON number.
-    pub(super) fn push(&mut self, now: i64, sample: Sample) {
+    pub(super) fn push(&mut self, now: i64, scrape: u32, sample: Sample) {
         if !sample.value.is_finite() {
             return;
         }
         let key = (sample.name, sample.labels);
         if !self.series.contains_key(&key) && self.series.len() >= SERIES_MAX {
-            self.series.retain(|_, ring| ring.back().is_some_and(|(at, _)| *at >= now - KEEP_MS));
+            self.series.retain(|_, ring| ring.back().is_some_and(|it| it.at >= now - KEEP_MS));
             if self.series.len() >= SERIES_MAX {
                 return;
             }
         }
         let ring = self.series.entry(key).or_default();
-        ring.push_back((now, sample.value));
-        while ring.len() > SAMPLES_MAX || ring.front().is_some_and(|(at, _)| *at < now - KEEP_MS) {
+        ring.push_back(Point { at: now, value: sample.value, scrape });
+        while ring.len() > SAMPLES_MAX || ring.front().is_some_and(|it| it.at < now - KEEP_MS) {
             ring.pop_front();
         }
     }
 
-    /// The series of this name and these labels with their samples since `since`; a series
-    /// without one is left out. The increase counts from the last sample before the window.
-    pub(super) fn view(
-        &self,
-        name: &str,
-        labels: &[(String, String)],
-        since: i64,
-    ) -> Vec<SeriesView> {
+    /// Where every counter stands.
+    pub(super) fn counters(&self) -> BTreeMap<Key, f64> {
+        let counters = self.series.iter().filter(|((name, _), _)| is_counter(name));
+        counters.filter_map(|(key, ring)| Some((key.clone(), ring.back()?.value))).collect()
+    }
+
+    /// What is told of all series of this name.
+    pub(super) fn told(&self, name: &str, now: i64, standing: &[Standing]) -> Vec<Told> {
         let first = (name.to_owned(), Labels::new());
-        self.series
-            .range(first..)
-            .take_while(|((found, _), _)| found == name)
-            .filter(|((_, found), _)| labels.iter().all(|(k, v)| found.get(k) == Some(v)))
-            .filter_map(|((_, found), ring)| {
-                let begin = ring.partition_point(|(at, _)| *at < since);
-                let samples: Vec<(i64, f64)> = ring.range(begin..).copied().collect();
-                let from = begin.saturating_sub(1);
-                let increase = increase(ring.range(from..).map(|(_, value)| *value));
-                (!samples.is_empty()).then(|| SeriesView {
-                    labels: found.clone(),
-                    samples,
-                    increase,
-                })
-            })
-            .collect()
+        let series = self.series.range(first..).take_while(|((found, _), _)| found == name);
+        let gathered = series.map(|((_, labels), ring)| Told {
+            labels: labels.clone(),
+            points: ring.iter().copied().collect(),
+        });
+        tell(standing, name, now, gathered.collect())
     }
 
     /// The newest sample of every live series, with its time, in the text format.
-    pub(super) fn text(&self, now: i64) -> String {
+    pub(super) fn text(&self, now: i64, standing: &[Standing]) -> String {
         let mut out = String::new();
-        for ((name, labels), ring) in &self.series {
-            let Some((at, value)) = ring.back().filter(|(at, _)| *at >= now - KEEP_MS) else {
+        let mut names: Vec<&String> = self.series.keys().map(|(name, _)| name).collect();
+        names.dedup();
+        for (name, one) in names.into_iter().flat_map(|name| {
+            self.told(name, now, standing).into_iter().map(move |told| (name, told))
+        }) {
+            let Some(Point { at, value, .. }) =
+                one.points.last().filter(|point| point.at >= now - KEEP_MS)
+            else {
                 continue;
             };
+            let labels = one.labels.iter();
             let labels: Vec<String> =
-                labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+                labels.map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
             writeln!(out, "{name}{{{}}} {value} {at}", labels.join(","))
                 .expect("writing to a string cannot fail");
         }
         out
     }
+}
+
+/// The series of these labels with their samples since `since`; a series without one is left out.
+/// The increase counts from the last sample before the window.
+pub(super) fn view(told: Vec<Told>, labels: &[(String, String)], since: i64) -> Vec<SeriesView> {
+    told.into_iter()
+        .filter(|one| labels.iter().all(|(k, v)| one.labels.get(k) == Some(v)))
+        .filter_map(|Told { labels, points }| {
+            let begin = points.partition_point(|point| point.at < since);
+            let samples: Vec<(i64, f64)> =
+                points[begin..].iter().map(|point| (point.at, point.value)).collect();
+            let from = begin.saturating_sub(1);
+            let increase = increase(points[from..].iter().map(|point| point.value));
+            (!samples.is_empty()).then_some(SeriesView { labels, samples, increase })
+        })
+        .collect()
 }
 
 fn escape(value: &str) -> String {
@@ -130,33 +152,37 @@ mod tests {
     #[test]
     fn a_view_selects_by_label_and_window_and_counts_from_before_it() {
         let mut rings = Rings::default();
+        let seen = |rings: &Rings, labels: &[(String, String)], since| {
+            view(rings.told("a", 200, &[]), labels, since)
+        };
         for (at, value) in [(0, 10.0), (100, 20.0), (200, 25.0)] {
-            rings.push(at, sample("a", "0", value));
-            rings.push(at, sample("a", "1", 1.0));
-            rings.push(at, sample("b", "0", 1.0));
+            rings.push(at, 0, sample("a", "0", value));
+            rings.push(at, 0, sample("a", "1", 1.0));
+            rings.push(at, 0, sample("b", "0", 1.0));
         }
-        let view = rings.view("a", &[(String::from("slot"), String::from("0"))], 100);
+        let view = seen(&rings, &[(String::from("slot"), String::from("0"))], 100);
         assert_eq!(view.len(), 1);
         assert_eq!(view[0].samples, [(100, 20.0), (200, 25.0)]);
         assert!((view[0].increase - 15.0).abs() < 1e-9);
-        assert_eq!(rings.view("a", &[], 0).len(), 2);
-        assert!(rings.view("a", &[], 201).is_empty());
+        assert_eq!(seen(&rings, &[], 0).len(), 2);
+        assert!(seen(&rings, &[], 201).is_empty());
     }
 
     #[test]
     fn samples_and_series_are_bounded() {
         let mut rings = Rings::default();
         for at in 0..1_000 {
-            rings.push(at * 200, sample("a", "0", 1.0));
+            rings.push(at * 200, 0, sample("a", "0", 1.0));
         }
-        assert!(rings.view("a", &[], 0)[0].samples.len() <= SAMPLES_MAX);
-        assert!(rings.view("a", &[], 0)[0].samples[0].0 >= 999 * 200 - KEEP_MS);
+        let told = rings.told("a", 199_800, &[]);
+        assert!(told[0].points.len() <= SAMPLES_MAX);
+        assert!(told[0].points[0].at >= 999 * 200 - KEEP_MS);
         for slot in 0..SERIES_MAX + 10 {
-            rings.push(199_800, sample("c", &slot.to_string(), 1.0));
+            rings.push(199_800, 0, sample("c", &slot.to_string(), 1.0));
         }
         assert_eq!(rings.series.len(), SERIES_MAX);
-        rings.push(199_800, sample("d", "0", f64::NAN));
-        assert!(rings.view("d", &[], 0).is_empty());
-        assert!(rings.text(199_900).contains("a{slot=\"0\"} 1 199800\n"));
+        rings.push(199_800, 0, sample("d", "0", f64::NAN));
+        assert!(rings.told("d", 199_800, &[]).is_empty());
+        assert!(rings.text(199_900, &[]).contains("a{slot=\"0\"} 1 199800\n"));
     }
 }

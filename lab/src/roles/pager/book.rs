@@ -10,6 +10,31 @@ use crate::clock::Moment;
 /// Older pages, and with them their keys, are forgotten.
 const PAGES_MAX: usize = 2_048;
 
+/// Older heartbeats are forgotten.
+const BEATS_MAX: usize = 16;
+
+/// Whether a delivery that came before is a page again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Repeats {
+    /// It is the same page.
+    #[default]
+    Same,
+    /// With the defect only.
+    Again,
+}
+
+/// A sign of life of a sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Beat {
+    /// The sender's name of it.
+    pub(super) key: String,
+    #[serde(flatten)]
+    pub(super) at: Moment,
+    /// How often it was delivered.
+    pub(super) deliveries: u64,
+}
+
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,12 +68,36 @@ pub(super) struct Message {
 pub(super) struct Book {
     pages: VecDeque<Page>,
     count: u64,
+    beats: VecDeque<Beat>,
 }
 
 impl Book {
+    /// Takes a sign of life.
+    pub(super) fn beat(&mut self, at: Moment, key: String) {
+        if let Some(known) = self.beats.iter_mut().find(|beat| beat.key == key) {
+            known.deliveries += 1;
+            return;
+        }
+        if self.beats.len() == BEATS_MAX {
+            self.beats.pop_front();
+        }
+        self.beats.push_back(Beat { key, at, deliveries: 1 });
+    }
+
+    /// The latest signs of life, oldest first.
+    pub(super) fn beats(&self) -> impl Iterator<Item = &Beat> {
+        self.beats.iter()
+    }
+
     /// Takes a delivery; the number of its page, and whether it is new.
-    pub(super) fn receive(&mut self, at: Moment, message: Message) -> (u64, bool) {
-        if let Some(known) = self.pages.iter_mut().find(|page| page.key == message.key) {
+    pub(super) fn receive(
+        &mut self,
+        at: Moment,
+        message: Message,
+        repeats: Repeats,
+    ) -> (u64, bool) {
+        let known = self.pages.iter_mut().find(|page| page.key == message.key);
+        if let (Some(known), Repeats::Same) = (known, repeats) {
             known.repeats += 1;
             return (known.sequence, false);
         }
@@ -95,13 +144,27 @@ mod tests {
     fn a_repeated_delivery_is_one_page_and_the_first_acknowledgement_counts() {
         let at = |unix_ms| Moment { unix_ms, monotonic_us: 0 };
         let mut book = Book::default();
-        assert_eq!(book.receive(at(1), message("a")), (1, true));
-        assert_eq!(book.receive(at(2), message("a")), (1, false));
-        assert_eq!(book.receive(at(3), message("b")), (2, true));
+        assert_eq!(book.receive(at(1), message("a"), Repeats::Same), (1, true));
+        assert_eq!(book.receive(at(2), message("a"), Repeats::Same), (1, false));
+        assert_eq!(book.receive(at(3), message("b"), Repeats::Same), (2, true));
         assert!(book.acknowledge(at(4), 1) && book.acknowledge(at(5), 1));
         assert!(!book.acknowledge(at(6), 3));
         let seen: Vec<_> = book.after(0).map(|page| (page.sequence, page.repeats)).collect();
         assert_eq!(seen, [(1, 1), (2, 0)]);
         assert_eq!(book.after(0).next().unwrap().acknowledged, Some(at(4)));
+        assert_eq!(book.receive(at(7), message("b"), Repeats::Again), (3, true), "with the defect");
+    }
+
+    #[test]
+    fn heartbeats_are_counted_by_their_key_and_bounded() {
+        let at = |unix_ms| Moment { unix_ms, monotonic_us: 0 };
+        let mut book = Book::default();
+        for number in 0..40 {
+            book.beat(at(number), format!("beat-{number}"));
+            book.beat(at(number), format!("beat-{number}"));
+        }
+        assert_eq!(book.beats().count(), BEATS_MAX);
+        assert!(book.beats().all(|beat| beat.deliveries == 2));
+        assert_eq!(book.after(0).count(), 0, "a heartbeat is no page");
     }
 }

@@ -1,18 +1,19 @@
 //! `pager`: whom the alerter wakes. It takes webhooks, tells repeated deliveries from new pages,
-//! and takes acknowledgements.
+//! takes acknowledgements, and counts heartbeats, which wake nobody.
 
 mod book;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use book::{Book, Message, Page};
+use book::{Beat, Book, Message, Page, Repeats};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Context;
 use crate::clock::moment;
+use crate::defects::Defect;
 use crate::http::{Call, Reply, Service};
 
 /// The header in which the sender names a delivery.
@@ -34,10 +35,13 @@ struct Webhook {
 struct Pager {
     context: Arc<Context>,
     book: Mutex<Book>,
+    repeats: Repeats,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
-    let role = Pager { context: Arc::clone(&context), book: Mutex::default() };
+    let again = context.layout.defects.has(Defect::PagerRepeats);
+    let repeats = if again { Repeats::Again } else { Repeats::Same };
+    let role = Pager { context: Arc::clone(&context), book: Mutex::default(), repeats };
     context.serve(Arc::new(role)).await
 }
 
@@ -45,6 +49,18 @@ impl Service for Pager {
     async fn answer(self: Arc<Self>, call: Call) -> Reply {
         match (&call.method, call.path.as_str()) {
             (&Method::POST, "/hook") => self.receive(&call),
+            (&Method::POST, "/heartbeat") => match key(&call) {
+                Ok(key) => {
+                    self.book().beat(moment(), key);
+                    Reply::ok(&json!({}))
+                }
+                Err(reply) => reply,
+            },
+            (&Method::GET, "/api/heartbeats") => {
+                let book = self.book();
+                let beats: Vec<&Beat> = book.beats().collect();
+                Reply::ok(&json!({ "nowUnixMs": moment().unix_ms, "heartbeats": beats }))
+            }
             (&Method::GET, "/api/pages") => {
                 let after = call.parameter("after").and_then(|text| text.parse().ok());
                 let book = self.book();
@@ -78,19 +94,28 @@ impl Pager {
             Ok(webhook) => webhook,
             Err(reply) => return reply,
         };
-        let key = call.headers.get(DELIVERY_KEY).and_then(|value| value.to_str().ok());
-        let Some(key) = key.filter(|key| !key.is_empty()) else {
-            return Reply::error(StatusCode::BAD_REQUEST, "`x-delivery-key` is missing");
+        let key = match key(call) {
+            Ok(key) => key,
+            Err(reply) => return reply,
         };
         let message = Message {
-            key: key.chars().take(KEY_CHARACTERS_MAX).collect(),
+            key,
             alertname: webhook.group_labels.get("alertname").cloned().unwrap_or_default(),
             status: webhook.status,
             labels: webhook.common_labels,
         };
-        let (sequence, new) = self.book().receive(moment(), message);
+        let (sequence, new) = self.book().receive(moment(), message, self.repeats);
         let end = if new { "end=\"new\"" } else { "end=\"repeated\"" };
         self.context.metrics.add("pages_total", end, 1.0);
         Reply::ok(&json!({ "sequence": sequence, "new": new }))
+    }
+}
+
+/// The sender's name of a delivery.
+fn key(call: &Call) -> Result<String, Reply> {
+    let key = call.headers.get(DELIVERY_KEY).and_then(|value| value.to_str().ok());
+    match key.filter(|key| !key.is_empty()) {
+        Some(key) => Ok(key.chars().take(KEY_CHARACTERS_MAX).collect()),
+        None => Err(Reply::error(StatusCode::BAD_REQUEST, "`x-delivery-key` is missing")),
     }
 }

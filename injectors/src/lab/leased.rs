@@ -1,0 +1,144 @@
+//! The injector of every kind of fault that is one order to a role of the lab: it holds under a
+//! name until its lease ends, and the role ends it by itself then. A name that was taken back is
+//! refused afterwards, so that an order which arrives late has no effect.
+//!
+//! A kind says to whom the order goes and what it is; all else is here.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Witness,
+};
+use harness_core::topology::Topology;
+use hyper::Method;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::spend::{self, LabControl};
+use crate::{LOOPBACK, PROC};
+
+/// The undo record of such a kind: whom the order was given to, under which name, and what it is.
+pub(crate) trait Leased: Serialize + DeserializeOwned + fmt::Debug + Send + Sync {
+    /// Where orders are placed, asked for and taken back.
+    const PATH: &'static str = "/-/orders";
+    /// The parameter that names one.
+    const NAME: &'static str = "name";
+
+    /// To whom it is given.
+    fn control(&self) -> &LabControl;
+    /// Its name; used by no other fault, ever.
+    fn name(&self) -> &str;
+    /// What places it, but for the lease.
+    fn body(&self) -> Value;
+    /// Whether an answer says that it is in force, or was until it was taken back.
+    fn holds(answer: &Value) -> bool {
+        ["inForce", "wasInForce"].iter().any(|key| answer[*key] == true)
+    }
+}
+
+/// What a scenario says about such a fault.
+pub(crate) trait LeasedSpec:
+    Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
+{
+    /// The name in scenarios.
+    const KIND: &'static str;
+    /// One line for lists.
+    const SUMMARY: &'static str;
+    /// The mechanism, in a word or two.
+    const MECHANISM: &'static str;
+    /// The service that takes the order, and the control of that name.
+    const CONTROL: &'static str;
+    /// The undo record.
+    type Order: Leased;
+
+    /// Decides what the order is. Reads only.
+    fn order(
+        &self,
+        cx: &Cx<'_>,
+        control: LabControl,
+        name: String,
+    ) -> impl Future<Output = Result<Self::Order, FaultError>> + Send;
+    /// Refuses what the topology does not have.
+    fn check(&self, _topology: &Topology) -> Result<(), FaultError> {
+        Ok(())
+    }
+}
+
+/// The injector of one such kind.
+pub(crate) struct LeasedFault<S>(PhantomData<fn() -> S>);
+
+/// The registry's entry of a kind.
+pub(super) fn entry<S: LeasedSpec>(witness: Arc<dyn Witness>) -> FaultEntry {
+    let injector = Arc::new(LeasedFault::<S>::INJECTOR);
+    FaultEntry { injector, witness, requires: vec![LOOPBACK, PROC] }
+}
+
+impl<S: LeasedSpec> LeasedFault<S> {
+    /// The injector; it has no state of its own.
+    pub(crate) const INJECTOR: Self = Self(PhantomData);
+
+    async fn place(cx: &Cx<'_>, undo: &S::Order) -> Result<(), FaultError> {
+        let mut body = undo.body();
+        body["leaseMs"] = json!(cx.lease.micros().div_ceil(1000));
+        let action = format!("give the order for {}", S::KIND);
+        undo.control().put(&action, (Method::PUT, S::Order::PATH), &body, cx.deadline).await
+    }
+}
+
+impl<S: LeasedSpec> Injector for LeasedFault<S> {
+    const KIND: &'static str = S::KIND;
+    const SUMMARY: &'static str = S::SUMMARY;
+    const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    type Spec = S;
+    type Undo = S::Order;
+
+    fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
+        spec.check(topology)?;
+        spend::radius(S::CONTROL, topology)
+    }
+
+    fn mechanism(_spec: &S) -> String {
+        S::MECHANISM.to_owned()
+    }
+
+    async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<S::Order, FaultError> {
+        spec.check(cx.topology)?;
+        let control = LabControl::of(S::CONTROL, cx.topology)?;
+        spec.order(cx, control, format!("gameday-{}", cx.name())).await
+    }
+
+    async fn inject(
+        &self,
+        cx: &Cx<'_>,
+        _spec: &S,
+        undo: &S::Order,
+    ) -> Result<Option<S::Order>, FaultError> {
+        Self::place(cx, undo).await.map(|()| None)
+    }
+
+    async fn verify(&self, cx: &Cx<'_>, _spec: &S, undo: &S::Order) -> Result<Effect, FaultError> {
+        let of = (S::Order::PATH, S::Order::NAME, undo.name());
+        let action = format!("ask for the order for {}", S::KIND);
+        let answer: Value = undo.control().get(&action, of, cx.deadline).await?;
+        Ok(if S::Order::holds(&answer) { Effect::InPlace } else { Effect::Absent })
+    }
+
+    async fn renew(&self, cx: &Cx<'_>, undo: &S::Order) -> Result<(), FaultError> {
+        // An order that was taken back is refused, so this cannot bring it into force again.
+        Self::place(cx, undo).await
+    }
+
+    async fn revert(&self, cx: &Cx<'_>, undo: &S::Order) -> Result<Reverted, FaultError> {
+        let of = (S::Order::PATH, S::Order::NAME, undo.name());
+        let action = format!("take the order for {} back", S::KIND);
+        let answer = undo.control().take_back::<Value>(&action, of, cx.deadline).await?;
+        // Without an answer there is no lab any more, and nothing to put back in it.
+        let was = answer.is_some_and(|answer| S::Order::holds(&answer));
+        Ok(if was { Reverted::PutBack } else { Reverted::WasClean })
+    }
+}
