@@ -1,7 +1,6 @@
 //! Groups that this machine really has; where it has none, that is said by name.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use super::*;
 use crate::process::identity;
@@ -31,14 +30,10 @@ impl Drop for Sleeper {
 
 /// Whether it comes to stand still: that takes a moment after a process has entered.
 fn comes_to_stand_still(group: &Group) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(10) {
-        if group.stands_still() == Ok(Some(true)) {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-    false
+    (0..10_000).any(|_| {
+        std::thread::sleep(LOOK_AGAIN);
+        group.stands_still() == Ok(Some(true))
+    })
 }
 
 const SLOW: Rule = Rule::Quota(Quota { quota_us: 5_000, period_us: 100_000 });
