@@ -3,9 +3,10 @@
 //!
 //! `time_to_safe ROUNDS open` prints two numbers a line: milliseconds from the interrupt until the
 //! callee has all that was held back, which it answers only then, and until the callers have the
-//! last answer. With `opened-under-fault` the connections are opened while the faults are in force, so
-//! that the proxy has yet to dial for each of them. A real engine with the real injector, its witness and a ledger on disk; only the system
-//! around the proxy is small. `ci/bench/safety.sh` runs it.
+//! last answer. With `opened-under-fault` the connections are opened while the faults are in
+//! force, so that the proxy has yet to dial for each of them. A real engine with the real injector,
+//! its witness and a ledger on disk; only the system around the proxy is small.
+//! `ci/bench/safety.sh` runs it.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark has a clock and tasks of its own")]
 #![expect(clippy::print_stdout, reason = "its figures are its output")]

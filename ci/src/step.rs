@@ -44,7 +44,7 @@ pub(crate) fn gate() -> Vec<Step> {
             "clippy",
             &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         ),
-        step("test", &["cargo", "test", "--workspace"]),
+        step("test", &["cargo", "test", "--workspace", "--no-fail-fast"]),
         Step {
             variables: &[("RUSTDOCFLAGS", "-D warnings")],
             ..step("docs", &["cargo", "doc", "--workspace", "--no-deps"])

@@ -2,7 +2,7 @@
 //! our own, and later back into the one that it came from.
 //!
 //! Whatever a group of ours does to its processes is set before the first one enters it and never
-//! changed, so being in it and being under its effect are one. Whoever leaves is free of it at once.
+//! changed, so being in it and being under its effect are one. Whoever leaves is free at once.
 
 mod hierarchy;
 

@@ -46,8 +46,8 @@ impl Controller {
         }
     }
 
-    /// Every hierarchy that has it and may be written. The newer interface comes first: what stands still in it can
-    /// still be killed.
+    /// Every hierarchy that has it and may be written. The newer interface comes first: what stands
+    /// still in it can still be killed.
     pub(super) fn hierarchies(self) -> Vec<Hierarchy> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mut found: Vec<_> = mounts.lines().filter_map(|line| self.mounted(line)).collect();

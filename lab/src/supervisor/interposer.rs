@@ -78,7 +78,9 @@ fn launch(lab: &Arc<Supervisor>) -> Option<Child> {
     command.arg("--socket").arg(state.join("proxy.sock"));
     command.arg("--log").arg(state.join("logs").join("proxy.log"));
     let child = spawn(lab, command, "interposer")?;
-    let ProcessIdentity { pid, start_time } = child.id().and_then(ProcessIdentity::of)?;
-    lab.change(|model| model.interposed(moment(), pid, start_time));
+    // One that has ended already has no identity any more; who waits for it is told how it ended.
+    if let Some(ProcessIdentity { pid, start_time }) = child.id().and_then(ProcessIdentity::of) {
+        lab.change(|model| model.interposed(moment(), pid, start_time));
+    }
     Some(child)
 }

@@ -164,7 +164,7 @@ rows_in_namespace! {
 
 rows_of! { "process-freeze":
     a_frozen_collector_pages_once: "collector-freeze", None => 0;
-    a_frozen_collector_that_is_taken_for_health: "collector-freeze", Some("alerter=complacent") => 1;
+    a_frozen_collector_taken_for_health: "collector-freeze", Some("alerter=complacent") => 1;
 }
 
 rows_of! { "cpu-pressure":
