@@ -10,10 +10,11 @@ use harness_core::units::Ratio;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::process_fault::{ProcessSpec, Standing, is_healthy};
-use super::targets::{Targets, Which};
+use super::process_fault::{ProcessSpec, is_healthy};
 use crate::cgroup::{Group, Quota, Rule};
 use crate::proxy::{Says, Seen};
+use crate::standing::Standing;
+use crate::targets::{Targets, Which};
 
 /// The kernel's own period, and the one that container engines use.
 const PERIOD_US: u64 = 100_000;
@@ -56,7 +57,7 @@ struct Written {
     /// The service.
     service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     count: NonZeroU32,
     /// Which of them.
     #[serde(default)]

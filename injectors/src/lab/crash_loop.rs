@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use super::pod_kill::{PodKill, PodKillDebt, PodKillSpec};
 use super::pod_witness::PodWitness;
 use super::spend::LabControl;
-use super::targets::{Targets, Which};
 use crate::proxy::read;
+use crate::targets::{Targets, Which};
 
 /// Fewer is a kill; more is refused.
 const TIMES_MIN: u32 = 2;
@@ -56,7 +56,7 @@ struct Written {
     /// The service.
     service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     count: NonZeroU32,
     /// Which of them.
     #[serde(default)]

@@ -8,10 +8,11 @@ use harness_core::topology::ProcessIdentity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::process_fault::{ProcessSpec, Standing, is_healthy};
-use super::targets::{Targets, Which};
+use super::process_fault::{ProcessSpec, is_healthy};
 use crate::cgroup::{Group, Rule};
 use crate::proxy::{Says, Seen};
+use crate::standing::Standing;
+use crate::targets::{Targets, Which};
 
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub(crate) struct FreezeSpec {
     /// The service.
     pub(crate) service: ServiceName,
     /// How many of its instances.
-    #[serde(default = "super::targets::one")]
+    #[serde(default = "crate::targets::one")]
     pub(crate) count: NonZeroU32,
     /// Which of them.
     #[serde(default)]

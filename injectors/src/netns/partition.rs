@@ -115,7 +115,6 @@ impl PacketSpec for PartitionSpec {
 #[cfg(test)]
 mod tests {
     use harness_core::fault::DynInjector as _;
-    use harness_core::units::Duration;
     use serde_json::{Value, json};
 
     use super::*;
