@@ -7,7 +7,7 @@
 #   podman-engine.sh podman DIR NAMESPACE ARGUMENT...
 #   podman-engine.sh down DIR NAMESPACE      removes its containers, stops it, leaves nothing
 #
-# DIR is absolute. Ends with 125 where the machine cannot do it, and says what is missing. Needs
+# DIR is absolute. `up` ends with 125 where the machine cannot do it, and says what is missing. Needs
 # root and the Debian packages podman, runc, netavark, aardvark-dns, iptables, iproute2 and
 # busybox-static.
 set -eu
@@ -60,10 +60,11 @@ COPY busybox /bin/busybox
 COPY www /www
 ENTRYPOINT ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
 IMAGE
-    (engine build -q --pull-never -t web "$dir/image") >"$dir/build.log" 2>&1 || {
-        cat "$dir/build.log" >&2
-        exit 1
-    }
+    (engine build -q --pull-never -t web "$dir/image") >"$dir/build.log" 2>&1 ||
+        missing "no image can be built: $(tail -n 1 "$dir/build.log")"
+    try=$dir/try.log
+    (engine run --rm --pull never --network none --entrypoint /bin/busybox web true) >"$try" 2>&1 ||
+        missing "no container can be started: $(tail -n 1 "$try")"
     # Addresses are given out by the network's name, and for all engines of the machine together.
     (engine network create --subnet 10.89.7.0/24 "$namespace") >/dev/null
     (engine system service --time 0 "unix://$dir/api.sock") >"$dir/api.log" 2>&1 </dev/null &
@@ -83,6 +84,11 @@ down)
     if [ -f "$dir/api.pid" ]; then
         kill "$(cat "$dir/api.pid")" 2>/dev/null || true
     fi
+    # The name server that the engine has started in the namespace ends with the last container,
+    # unless that was removed in another way.
+    for pid in $(ip netns pids "$namespace" 2>/dev/null); do
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != aardvark-dns ] || kill "$pid" 2>/dev/null || true
+    done
     umount "$dir/root/overlay" 2>/dev/null || true
     ip netns del "$namespace" 2>/dev/null || true
     ;;

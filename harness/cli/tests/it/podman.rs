@@ -34,7 +34,7 @@ impl Podman {
         let up = podman.recipe("up", &[]).output().unwrap();
         let said = String::from_utf8_lossy(&up.stderr).trim().to_owned();
         if up.status.code() == Some(CANNOT) {
-            skip(test, &said);
+            skip(&format!("podman: {test}"), &said);
             return None;
         }
         assert!(up.status.success(), "{said}");
