@@ -1,8 +1,10 @@
 //! A timer that is exact to some tens of microseconds: one timerfd for all delayed bytes.
 //!
 //! The runtime's own timer counts whole milliseconds, which is too coarse for a delay of one. A
-//! machine that sleeps wakes late, by some tens of microseconds each time; the timer learns by how
-//! much, is set so much earlier, and waits for the rest awake. It never wakes anybody early.
+//! machine that sleeps wakes late, by some tens of microseconds, or some hundreds after a long
+//! sleep; the timer learns by how much and is set so much earlier. What is left then is waited for
+//! awake, or slept once more if it is longer: a short sleep ends on time. It never wakes anybody
+//! early.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 use super::clock::monotonic_nanos;
 
 /// The timer is set at most so much earlier, in nanoseconds.
-const LEAD_NANOS_MAX: u64 = 100_000;
+const LEAD_NANOS_MAX: u64 = 400_000;
 /// One wake changes what was learned by so much. Up and down alike, so that half of the wakes come
 /// a little early: the median, which a machine that stands still at times does not move.
 const LEAD_NANOS_STEP: u64 = 2_000;
@@ -44,6 +46,17 @@ struct Waiting {
     armed: u64,
     /// How much before the instant that is due it is set.
     lead: u64,
+    /// The instant for which it has already woken, too early to wait for it awake; 0 for none.
+    woken_for: u64,
+}
+
+impl Waiting {
+    /// What the descriptor is set to for what is due at `first`. Never 0: that would switch it off.
+    fn instant(&self, first: u64) -> u64 {
+        let again = self.woken_for == first;
+        let lead = if again { self.lead.min(REST_NANOS_MAX) } else { self.lead };
+        first.saturating_sub(lead).max(1)
+    }
 }
 
 impl Timer {
@@ -97,12 +110,16 @@ impl Timer {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = monotonic_nanos();
         if let Some((&(first, _), _)) = waiting.wakers.first_key_value() {
-            waiting.lead = learned(waiting.lead, first, now);
+            if waiting.woken_for != first {
+                waiting.lead = learned(waiting.lead, first, now);
+            }
             if first.saturating_sub(now) <= REST_NANOS_MAX {
                 while now < first {
                     std::hint::spin_loop();
                     now = monotonic_nanos();
                 }
+            } else {
+                waiting.woken_for = first;
             }
         }
         let later = waiting.wakers.split_off(&(now + 1, 0));
@@ -115,8 +132,7 @@ impl Timer {
     /// Sets the descriptor for the first instant, where it is set for a later one or for none.
     fn arm(&self, waiting: &mut Waiting) {
         let Some((&(first, _), _)) = waiting.wakers.first_key_value() else { return };
-        // Never 0, which would switch it off.
-        let instant = first.saturating_sub(waiting.lead).max(1);
+        let instant = waiting.instant(first);
         if waiting.armed != 0 && waiting.armed <= instant {
             return;
         }
@@ -232,6 +248,18 @@ mod tests {
         assert_eq!(lead_after(200, |_| 5_000_000), LEAD_NANOS_MAX);
         assert!(lead_after(200, |_| 0) <= LEAD_NANOS_STEP);
         assert_eq!(learned(40_000, 1_000_000_000, 1_000_000), 40_000);
+    }
+
+    #[test]
+    fn who_was_woken_much_too_early_sleeps_again_and_nearly_to_the_end() {
+        let first = 1_000_000_000;
+        let mut waiting = Waiting { lead: 300_000, ..Waiting::default() };
+        assert_eq!(waiting.instant(first), first - 300_000);
+        waiting.woken_for = first;
+        assert_eq!(waiting.instant(first), first - REST_NANOS_MAX);
+        assert_eq!(waiting.instant(first + 1), first + 1 - 300_000, "another instant");
+        waiting.lead = 20_000;
+        assert_eq!(waiting.instant(first), first - 20_000);
     }
 
     #[tokio::test(flavor = "current_thread")]

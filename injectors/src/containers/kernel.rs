@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn only_an_address_of_its_own_is_one() {
-        let routes = "Main:\n  +-- 10.89.7.0/24 2 0 2\n     |-- 10.89.7.0\n        /24 link UNICAST\n\
+        let routes = "Main:\n  +-- 10.89.7.0/24 2 0 2\n     |-- 10.89.7.0\n\
+                      \x20       /24 link UNICAST\n\
                       \x20    |-- 10.89.7.11\n        /32 host LOCAL\n     |-- 10.89.7.255\n\
                       \x20       /32 link BROADCAST\n";
         assert!(is_local(routes, "10.89.7.11"));

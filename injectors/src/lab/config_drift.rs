@@ -253,18 +253,19 @@ impl ConfigDriftWitness {
 }
 
 fn sighting(undo: &ConfigDriftDebt, series: &[exposition::Series]) -> Sighting {
-    let is = |one: &&exposition::Series| {
+    let told = |one: &&exposition::Series| {
         one.key.name == GAUGE && one.key.label("name") == Some(&undo.setting)
     };
     let setting = &undo.setting;
-    let Some(value) = series.iter().find(is).map(|one| one.value) else {
+    let Some(value) = series.iter().find(told).map(|one| one.value) else {
         return Sighting::Unknown(format!("{setting} is not told"));
     };
     let seen = format!("{setting} is {value} in effect");
     // Settings are whole numbers far below 2^53.
-    if value == undo.to as f64 {
+    let is = |setting: u64| (value - setting as f64).abs() < 0.5;
+    if is(undo.to) {
         Sighting::InForce(seen)
-    } else if value == undo.prior as f64 {
+    } else if is(undo.prior) {
         Sighting::NotInForce(seen)
     } else {
         Sighting::Unknown(seen)

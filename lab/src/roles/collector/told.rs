@@ -208,7 +208,7 @@ mod tests {
         Told { labels, points: (0..=20).map(point).collect() }
     }
 
-    fn standing(distortion: serde_json::Value, since: i64) -> Standing {
+    fn standing(distortion: &serde_json::Value, since: i64) -> Standing {
         let order = json!({"services": ["edge"], "distortion": distortion});
         let order: Order = serde_json::from_value(order).unwrap();
         order.check().unwrap();
@@ -227,15 +227,15 @@ mod tests {
     #[test]
     fn a_lag_hides_what_is_younger_and_takes_nothing_back() {
         let newest = |told: &[Told], service: &str| of(told, service)[0].points.last().unwrap().at;
-        let long = told(standing(json!({"lag": {"byMs": 1_000}}), NOW - 5_000));
+        let long = told(standing(&json!({"lag": {"byMs": 1_000}}), NOW - 5_000));
         assert_eq!((newest(&long, "edge"), newest(&long, "store")), (NOW - 1_000, NOW));
-        let fresh = told(standing(json!({"lag": {"byMs": 1_000}}), NOW - 400));
+        let fresh = told(standing(&json!({"lag": {"byMs": 1_000}}), NOW - 400));
         assert_eq!(newest(&fresh, "edge"), NOW - 400, "it was told before the order");
     }
 
     #[test]
     fn without_a_label_one_of_the_series_that_are_alike_is_told() {
-        let told = told(standing(json!({"dropLabel": {"label": "code"}}), 0));
+        let told = told(standing(&json!({"dropLabel": {"label": "code"}}), 0));
         let edge = of(&told, "edge");
         assert_eq!((edge.len(), edge[0].labels.contains_key("code")), (1, false));
         assert!(of(&told, "store")[0].labels.contains_key("code"));
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn a_share_of_the_scrapes_and_copies_of_the_series_are_told() {
-        let share = told(standing(json!({"sample": {"oneIn": 5}}), 0));
+        let share = told(standing(&json!({"sample": {"oneIn": 5}}), 0));
         let scrapes: Vec<u32> = of(&share, "edge")[0].points.iter().map(|it| it.scrape).collect();
         assert_eq!(scrapes, [0, 5, 10, 15, 20]);
         assert_eq!(of(&share, "store")[0].points.len(), 21);
-        let twice = told(standing(json!({"duplicate": {"times": 2}}), 0));
+        let twice = told(standing(&json!({"duplicate": {"times": 2}}), 0));
         assert_eq!((of(&twice, "edge").len(), of(&twice, "store").len()), (4, 1));
         assert_eq!(
             of(&twice, "edge").iter().filter(|it| it.labels.contains_key(REPLICA)).count(),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_reset_counter_begins_from_zero_and_what_was_told_before_stays() {
-        let mut reset = standing(json!({"reset": {}}), NOW - 400);
+        let mut reset = standing(&json!({"reset": {}}), NOW - 400);
         let labels = series("edge", "200").labels;
         reset.bases.insert((String::from("requests_total"), labels), 180.0);
         let told = told(reset);
