@@ -182,23 +182,37 @@ impl<S: TelemetrySpec> TelemetryWitness<S> {
     async fn before(cx: &Cx<'_>, spec: &Value, undo: &Value) -> Result<Value, FaultError> {
         let spec: S = read("specification", spec)?;
         let debt: TelemetryDebt = read("undo record", undo)?;
-        let seen = Self::see(cx, &debt).await?;
-        let before: Vec<Before> = debt
-            .targets
-            .iter()
-            .zip(&seen.own)
-            .map(|(target, own)| Before {
-                counter: largest(own),
-                step_ms: step_ms(&seen.ups.of(target)),
-            })
-            .collect();
-        match Self::sighting(&spec, &debt, &seen, &before) {
+        let (mut before, mut sighting) = Self::at_first(cx, &spec, &debt).await?;
+        if let Sighting::Unknown(_) = sighting {
+            // What a service exposes for the first time is told after the next scrape.
+            let since = ups(&debt, cx.deadline.divided_by(6)).await?.now_unix_ms;
+            scraped_again(cx, &debt, since, cx.deadline.divided_by(6)).await?;
+            (before, sighting) = Self::at_first(cx, &spec, &debt).await?;
+        }
+        match sighting {
             Sighting::NotInForce(_) => Ok(serde_json::to_value(before).expect("plain data")),
             Sighting::InForce(why) | Sighting::Unknown(why) => {
                 let action = "see the collector tell what the services expose".to_owned();
                 Err(FaultError::Failed { action, why })
             }
         }
+    }
+
+    /// What is to be kept of a look before the fault, and what that look says.
+    async fn at_first(
+        cx: &Cx<'_>,
+        spec: &S,
+        debt: &TelemetryDebt,
+    ) -> Result<(Vec<Before>, Sighting), FaultError> {
+        let seen = Self::see(cx, debt).await?;
+        let targets = debt.targets.iter().zip(&seen.own);
+        let kept = targets.map(|(target, own)| Before {
+            counter: largest(own),
+            step_ms: step_ms(&seen.ups.of(target)),
+        });
+        let before: Vec<Before> = kept.collect();
+        let sighting = Self::sighting(spec, debt, &seen, &before);
+        Ok((before, sighting))
     }
 
     async fn now(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
