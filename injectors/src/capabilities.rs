@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use harness_core::fault::Capability;
 use harness_core::topology::ProcessIdentity;
+use harness_core::units::Size;
 use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
@@ -30,6 +31,8 @@ const SOCKET_LIMIT: Duration = Duration::from_secs(1);
 const WORDS_BYTES_MAX: usize = 200;
 /// What a group with a quota is tried with; any would do.
 const QUOTA: Quota = Quota { quota_us: 50_000, period_us: 100_000 };
+/// What a group with a limit of memory is tried with; any that a sleeping process keeps would do.
+const MEMORY: Size = Size::from_mib(64);
 
 struct Probe {
     name: &'static str,
@@ -43,9 +46,10 @@ struct Probe {
 const START_ENGINE: &str = "start dockerd or `podman system service`, or name its socket";
 
 /// In the order of their names.
-const PROBES: [Probe; 18] = [
+const PROBES: [Probe; 19] = [
     probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
     probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
+    probe("cgroup-memory", cgroup_memory, "needs root and a writable cgroup hierarchy with memory"),
     probe("container-engine", any_engine, START_ENGINE),
     probe("docker", docker, "start dockerd, and be allowed to use its socket"),
     probe(
@@ -216,6 +220,10 @@ fn cgroup_freezer() -> Result<String, String> {
 
 fn cgroup_cpu() -> Result<String, String> {
     on_child(|child| cgroup::attempt(Rule::Quota(QUOTA), child))
+}
+
+fn cgroup_memory() -> Result<String, String> {
+    on_child(|child| cgroup::attempt(Rule::Memory(MEMORY), child))
 }
 
 fn any_engine() -> Result<String, String> {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness_core::topology::ProcessIdentity;
+use harness_core::units::Size;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ const NAME_BYTES_MAX: usize = 200;
 const LOOKS_MAX: u32 = 200;
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// Files of a group that a kernel without swap does not have; then there is none to forbid.
+const WITH_SWAP_ONLY: [&str; 2] = ["memory.memsw.limit_in_bytes", "memory.swap.max"];
 
 /// A group of our own, and the one that its process comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,10 @@ pub(crate) enum Rule {
     StandStill,
     /// It gets so much processor time in each period, on all processors together.
     Quota(Quota),
+    /// It can take so much memory, on top of what it had before it entered: that stays with the
+    /// group where it was taken. Nothing is swapped out. When it wants more and nothing can be got
+    /// back, the kernel kills a process of the group, and never one outside of it.
+    Memory(Size),
 }
 
 /// Processor time.
@@ -63,6 +70,7 @@ impl Rule {
         match self {
             Self::StandStill => Controller::Freezer,
             Self::Quota(_) => Controller::Cpu,
+            Self::Memory(_) => Controller::Memory,
         }
     }
 
@@ -78,6 +86,15 @@ impl Rule {
             (Self::Quota(Quota { quota_us, period_us }), Version::V2) => {
                 vec![("cpu.max", format!("{quota_us} {period_us}"))]
             }
+            (Self::Memory(most), Version::V1) => vec![
+                // Inherited from the group above, where processes may be meant to wait for memory.
+                ("memory.oom_control", "0".to_owned()),
+                ("memory.limit_in_bytes", most.bytes().to_string()),
+                ("memory.memsw.limit_in_bytes", most.bytes().to_string()),
+            ],
+            (Self::Memory(most), Version::V2) => {
+                vec![("memory.max", most.bytes().to_string()), ("memory.swap.max", "0".to_owned())]
+            }
         }
     }
 }
@@ -88,7 +105,8 @@ pub(crate) fn attempt(rule: Rule, process: &ProcessIdentity) -> Result<String, S
     let entered = group.enter(process, rule);
     group.leave().and(entered)?;
     let files = rule.settings(group.hierarchy.version);
-    let file = files.last().map_or("", |(file, _)| file);
+    let telling = files.iter().rfind(|(file, _)| !WITH_SWAP_ONLY.contains(file));
+    let file = telling.map_or("", |(file, _)| file);
     Ok(format!("{file} in {}", group.hierarchy.mount.display()))
 }
 
@@ -150,9 +168,14 @@ impl Group {
             }
             Ok(()) | Err(_) => {}
         }
-        for (file, value) in rule.settings(self.hierarchy.version) {
-            let file = folder.join(file);
-            write(&file, &value).map_err(|error| format!("{}: {error}", file.display()))?;
+        for (name, value) in rule.settings(self.hierarchy.version) {
+            let file = folder.join(name);
+            match write(&file, &value) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && WITH_SWAP_ONLY.contains(&name) => {}
+                written => written.map_err(|error| format!("{}: {error}", file.display()))?,
+            }
         }
         if presence(process) == Presence::Gone {
             return Err("it is gone".to_owned());
@@ -226,6 +249,16 @@ impl Group {
     /// group.
     pub(crate) fn throttled(&self) -> Result<Option<u64>, String> {
         self.count("cpu.stat", "nr_throttled")
+    }
+
+    /// How many processes of the group the kernel has killed because it had no memory left for
+    /// them; `None` when there is no such group.
+    pub(crate) fn killed(&self) -> Result<Option<u64>, String> {
+        let file = match self.hierarchy.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        self.count(file, "oom_kill ")
     }
 
     /// What a file of the group says; `None` when there is no such group.

@@ -45,6 +45,8 @@ pub const NFTABLES: Requirement = Requirement("nftables");
 pub const CGROUP_FREEZER: Requirement = Requirement("cgroup-freezer");
 /// Processes are given a quota of processor time.
 pub const CGROUP_CPU: Requirement = Requirement("cgroup-cpu");
+/// Processes are given a limit of memory.
+pub const CGROUP_MEMORY: Requirement = Requirement("cgroup-memory");
 /// A container engine answers at its socket.
 pub const CONTAINER_ENGINE: Requirement = Requirement("container-engine");
 /// Processes are told apart by their start time.

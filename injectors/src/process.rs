@@ -63,6 +63,13 @@ pub fn is_stopped(identity: &ProcessIdentity) -> Option<bool> {
     (same && !is_dead(found.state)).then_some(found.state == 'T')
 }
 
+/// Whether the kernel may not kill that process when memory is short.
+pub(crate) fn is_spared_for_want_of_memory(identity: &ProcessIdentity) -> Result<bool, String> {
+    let path = format!("/proc/{}/oom_score_adj", identity.pid);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.trim() == "-1000")
+}
+
 /// Kills that very process.
 pub fn kill(identity: &ProcessIdentity) -> Result<Signalled, Errno> {
     signal(identity, Signal::KILL)

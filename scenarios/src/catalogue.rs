@@ -45,6 +45,7 @@ const ALL: &[Entry] = entries!(
     "payments-garbled",
     "payments-lossy-line",
     "payments-mute",
+    "payments-out-of-memory",
     "payments-outage",
     "payments-outage-guarded",
     "payments-packet-loss",

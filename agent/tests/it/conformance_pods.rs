@@ -9,14 +9,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use harness_core::fault::{Capability, Cx, DynInjector, FaultError, Reverted, Witness};
+use harness_core::fault::{
+    Capability, Cx, Debt, DynInjector, FaultError, Reverted, Sighting, Witness,
+};
 use harness_core::ids::{FaultId, RunId, TrialIndex};
 use harness_core::system::BoxFuture;
 use harness_core::time::Clock;
 use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
 use harness_core::units::Duration;
 use injectors::conformance::{Late, World, check};
-use injectors::process::{identity, is_stopped};
+use injectors::process::{Presence, identity, is_stopped, presence};
 use serde_json::{Value, json};
 
 use crate::world::{Callee, Proxy, TestClock, skip};
@@ -246,6 +248,45 @@ async fn cpu_pressure_conforms() {
     let all = json!({"service": "checkout", "count": 3, "share": "2%"});
     let one = json!({"service": "checkout", "share": "0.5%"});
     conforms("cpu-pressure", &[one, all]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_pressure_conforms() {
+    if lacks("memory_pressure_conforms", "cgroup-memory") {
+        return;
+    }
+    let two = json!({"service": "checkout", "count": 2, "which": "first", "headroom": "256KiB"});
+    let one = json!({"service": "checkout", "headroom": "512KiB"});
+    conforms("memory-pressure", &[one, two]).await;
+}
+
+/// The kernel kills the named instance for want of memory, and no other process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_pressure_kills_only_whom_it_names() {
+    if lacks("memory_pressure_kills_only_whom_it_names", "cgroup-memory") {
+        return;
+    }
+    let spec = json!({"service": "checkout", "which": "first", "headroom": "256KiB"});
+    let world = PodWorld::new("memory-pressure", spec);
+    let (run, fault, topology) = (RunId::new("hungry"), FaultId::from("short"), world.live());
+    let cx = cx(&run, &fault, &topology);
+    let (injector, witness) = world.fresh();
+    let spec = injector.check(&world.spec()).unwrap();
+    let undo = injector.arm(&cx, &spec).await.unwrap();
+    let baseline = witness.baseline(&cx, &spec, &undo).await.unwrap();
+    injector.inject(&cx, &spec, &undo).await.unwrap();
+    let named = |slot: usize| topology.services[0].instances[slot].process.clone().unwrap();
+    let until = TestClock.now() + Duration::from_secs(10);
+    while presence(&named(0)) == Presence::Alive {
+        assert!(TestClock.now() < until, "it is never short of memory");
+        witness.look(&cx, Debt { spec: &spec, undo: &undo, baseline: &baseline }).await;
+    }
+    let seen = witness.look(&cx, Debt { spec: &spec, undo: &undo, baseline: &baseline }).await;
+    assert!(matches!(seen, Sighting::InForce(_)), "{seen:?}");
+    assert_eq!([1, 2].map(|slot| presence(&named(slot))), [Presence::Alive; 2]);
+    assert_eq!(injector.revert(&cx, &undo).await, Ok(Reverted::PutBack));
+    let seen = witness.look(&cx, Debt { spec: &spec, undo: &undo, baseline: &baseline }).await;
+    assert!(matches!(seen, Sighting::NotInForce(_)), "another has taken its place: {seen:?}");
 }
 
 /// Who was moved on meanwhile is left where he is, and nothing of ours stays behind.

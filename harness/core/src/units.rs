@@ -1,7 +1,7 @@
-//! Quantities that carry their unit: durations, rates, ratios, quantiles, money.
+//! Quantities that carry their unit: durations, rates, ratios, quantiles, money, sizes.
 //!
-//! All parse from and print to the text that scenarios use (`250ms`, `400/s`, `99.9%`, `p99`), are
-//! exact (integers inside), and refuse a bare number. Sizes are not here yet.
+//! All parse from and print to the text that scenarios use (`250ms`, `400/s`, `99.9%`, `p99`,
+//! `4MiB`), are exact (integers inside), and refuse a bare number.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,10 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 mod duration;
 mod money;
 mod ratio;
+mod size;
 
 pub use duration::Duration;
 pub use money::{Currency, Money, SpendRate};
 pub use ratio::{Quantile, Ratio};
+pub use size::Size;
 
 /// Why a text is not a quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -224,6 +226,7 @@ text_form!(Ratio, r"^[0-9]+(\.[0-9]+)?%$", "A share in percent: `99.9%`.");
 text_form!(Currency, r"^[A-Z]{3}$", "A currency by its three letters: `EUR`.");
 text_form!(Money, r"^[0-9]+(\.[0-9]+)? ?[A-Z]{3}$", "An amount of money: `0.02 EUR`.");
 text_form!(SpendRate, r"^[0-9]+(\.[0-9]+)? ?[A-Z]{3}/(s|m|min|h)$", "Money per time: `1.5 EUR/s`.");
+text_form!(Size, r"^[0-9]+(\.[0-9]+)? ?(B|KiB|MiB|GiB)$", "A number of bytes: `512KiB`, `4MiB`.");
 text_form!(Quantile, r"^p[0-9]+(\.[0-9]+)?$", "A quantile: `p50`, `p99`, `p99.9`.");
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(super) enum Controller {
     Cpu,
     /// Processes stand still.
     Freezer,
+    /// A limit of memory.
+    Memory,
 }
 
 /// The two interfaces of the kernel.
@@ -43,6 +45,7 @@ impl Controller {
         match self {
             Self::Cpu => "cpu",
             Self::Freezer => "freezer",
+            Self::Memory => "memory",
         }
     }
 
@@ -73,7 +76,9 @@ impl Controller {
         let options = filesystem.nth(1).unwrap_or_default();
         let has = match (version, self) {
             (Version::V1, _) => options.split(',').any(|one| one == self.name()),
-            (Version::V2, Self::Cpu) => lists(&Path::new(at).join("cgroup.controllers"), "cpu"),
+            (Version::V2, Self::Cpu | Self::Memory) => {
+                lists(&Path::new(at).join("cgroup.controllers"), self.name())
+            }
             // It is no controller there: every group has it.
             (Version::V2, Self::Freezer) => true,
         };
@@ -158,6 +163,9 @@ mod tests {
         assert_eq!((found.version, found.controller), (Version::V1, Controller::Cpu));
         assert_eq!(found.folder("/a/b"), Path::new("/sys/fs/cgroup/cpu,cpuacct/a/b"));
         assert_eq!(Controller::Freezer.mounted(v1), None);
+        assert_eq!(Controller::Memory.mounted(v1), None);
+        let memory = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
+        assert_eq!(Controller::Memory.mounted(memory).unwrap().version, Version::V1);
         let v2 = "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
         assert_eq!(Controller::Freezer.mounted(v2).unwrap().version, Version::V2);
         let part = "33 31 0:30 /docker/a /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";

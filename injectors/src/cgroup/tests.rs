@@ -1,5 +1,6 @@
 //! Groups that this machine really has; where it has none, that is said by name.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
@@ -37,12 +38,13 @@ fn comes_to_stand_still(group: &Group) -> bool {
 }
 
 const SLOW: Rule = Rule::Quota(Quota { quota_us: 5_000, period_us: 100_000 });
+const SMALL: Rule = Rule::Memory(Size::from_mib(1));
 
 /// A group in every hierarchy that can be written here, with its rule.
 fn groups(process: &ProcessIdentity, name: &str) -> Vec<(Group, Rule)> {
     let name = format!("{name}-{}", process.pid);
     let mut groups = Vec::new();
-    for rule in [Rule::StandStill, SLOW] {
+    for rule in [Rule::StandStill, SLOW, SMALL] {
         for hierarchy in rule.controller().hierarchies() {
             let Ok(group) = Group::inside(hierarchy, process, &name) else { continue };
             let folder = group.folder().unwrap();
@@ -71,7 +73,14 @@ fn a_process_enters_and_goes_back_and_nothing_is_left() {
             assert_ne!(group.stands_still(), Ok(Some(true)));
         }
         for (file, value) in rule.settings(group.hierarchy.version) {
-            assert_eq!(group.read(file), Ok(Some(format!("{value}\n"))), "{file}");
+            let said = group.read(file).unwrap();
+            match (file, said) {
+                (_, None) => assert!(WITH_SWAP_ONLY.contains(&file), "{file}"),
+                ("memory.oom_control", Some(said)) => {
+                    assert!(said.starts_with("oom_kill_disable 0\n"), "{said}");
+                }
+                (_, Some(said)) => assert_eq!(said, format!("{value}\n"), "{file}"),
+            }
         }
         assert_eq!(group.read("cgroup.procs"), Ok(Some(format!("{}\n", process.pid))));
         let again = Group::inside(group.hierarchy.clone(), &process, "another").unwrap_err();
@@ -135,7 +144,8 @@ fn only_groups_of_ours_are_ever_removed() {
 #[test]
 fn what_stands_still_goes_on_when_it_goes_back_and_can_be_killed() {
     let (mut sleeper, process) = Sleeper::start();
-    for (group, rule) in groups(&process, "still").into_iter().filter(|(_, one)| *one != SLOW) {
+    let still = groups(&process, "still").into_iter().filter(|(_, one)| *one == Rule::StandStill);
+    for (group, rule) in still {
         group.enter(&process, rule).unwrap();
         assert!(comes_to_stand_still(&group), "{group:?}");
         group.leave().unwrap();
@@ -158,6 +168,29 @@ fn what_wants_more_than_its_quota_is_throttled() {
     }
     busy.kill().unwrap();
     busy.wait().unwrap();
+}
+
+#[test]
+fn what_wants_more_memory_than_there_is_is_killed_and_nobody_else() {
+    // A text that becomes longer and longer.
+    let grow = "read go; text=xxxxxxxxxxxxxxxx; while :; do text=$text$text; done";
+    let mut hungry = Command::new("sh").args(["-c", grow]).stdin(Stdio::piped()).spawn().unwrap();
+    let (_sleeper, other) = Sleeper::start();
+    let process = identity(hungry.id()).unwrap();
+    let group = groups(&process, "hungry").into_iter().find(|(_, rule)| *rule == SMALL);
+    let Some((group, rule)) = group else {
+        hungry.kill().unwrap();
+        hungry.wait().unwrap();
+        return;
+    };
+    group.enter(&process, rule).unwrap();
+    assert_eq!(group.killed(), Ok(Some(0)));
+    hungry.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(hungry.wait().unwrap().signal(), Some(9));
+    assert_eq!(group.killed(), Ok(Some(1)));
+    assert_eq!(presence(&other), Presence::Alive);
+    group.leave().unwrap();
+    assert_eq!(group.killed(), Ok(None));
 }
 
 #[test]

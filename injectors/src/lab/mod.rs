@@ -13,6 +13,7 @@ mod fd_limit;
 mod host;
 mod kind;
 mod leased;
+mod memory_pressure;
 mod pod_kill;
 mod pod_witness;
 mod price_spike;
@@ -29,6 +30,7 @@ use alert_storm::{AlertStormSpec, AlertStormWitness};
 use config_drift::{ConfigDrift, ConfigDriftWitness};
 use duplicate_alerts::{DuplicateAlertsSpec, DuplicateAlertsWitness};
 use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witness};
+use memory_pressure::{MemoryPressure, MemoryWitness};
 use price_spike::{PriceSpikeSpec, PriceSpikeWitness};
 
 pub use cost_runaway::{CostRunaway, CostRunawayDebt, CostRunawaySpec, CostRunawayWitness};
@@ -42,7 +44,8 @@ pub use spend::LabControl;
 pub use system::LabSystem;
 
 use crate::{
-    CGROUP_CPU, CGROUP_FREEZER, LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec, netns, proxy,
+    CGROUP_CPU, CGROUP_FREEZER, CGROUP_MEMORY, LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec,
+    netns, proxy,
 };
 
 /// The key of this kind of system in scenarios and in the registry.
@@ -84,6 +87,8 @@ pub(crate) fn register(registry: &mut Registry) {
         |injector: Arc<dyn DynInjector>, witness: Arc<dyn Witness>, requires: Vec<Requirement>| {
             FaultEntry { injector, witness, requires }
         };
+    let needs = vec![CGROUP_MEMORY, LOOPBACK, PROC];
+    registry.register(LAB, entry(Arc::new(MemoryPressure), Arc::new(MemoryWitness), needs));
     registry.register(LAB, entry(Arc::new(CostRunaway), Arc::new(CostRunawayWitness), told()));
     registry.register(LAB, leased::entry::<PriceSpikeSpec>(Arc::new(PriceSpikeWitness)));
     registry.register(LAB, leased::entry::<AlertStormSpec>(Arc::new(AlertStormWitness)));

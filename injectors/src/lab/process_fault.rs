@@ -76,6 +76,10 @@ pub(crate) trait ProcessSpec:
     fn standing(process: &ProcessIdentity, change: &Self::Change) -> Result<Standing, String>;
     /// How many connections a look opens at once.
     fn connections(process: &ProcessIdentity, change: &Self::Change) -> Result<usize, String>;
+    /// Whether the change itself has ended its process, by the kernel's word.
+    fn ended(_change: &Self::Change) -> Result<bool, String> {
+        Ok(false)
+    }
     /// What the kernel counts of the effect: read before the connections are opened and after
     /// they are answered. `None` where nothing is counted.
     fn tally(_process: &ProcessIdentity, _change: &Self::Change) -> Result<Option<u64>, String> {
@@ -134,7 +138,15 @@ impl<C> Held<C> {
     }
 
     fn stands<S: ProcessSpec<Change = C>>(&self) -> Result<Standing, FaultError> {
-        S::standing(&self.process, &self.change).map_err(|why| self.failed("look at", why))
+        let standing = S::standing(&self.process, &self.change);
+        match standing.map_err(|why| self.failed("look at", why))? {
+            Standing::Gone if self.ended::<S>()? => Ok(Standing::Changed),
+            standing => Ok(standing),
+        }
+    }
+
+    fn ended<S: ProcessSpec<Change = C>>(&self) -> Result<bool, FaultError> {
+        S::ended(&self.change).map_err(|why| self.failed("look at", why))
     }
 
     fn tally<S: ProcessSpec<Change = C>>(&self) -> Result<Option<u64>, FaultError> {
@@ -269,7 +281,7 @@ struct Listening {
 pub(crate) struct ProcessWitness<S>(PhantomData<fn() -> S>);
 
 impl<S: ProcessSpec> ProcessWitness<S> {
-    async fn before(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
+    pub(super) async fn before(cx: &Cx<'_>, undo: &Value) -> Result<Value, FaultError> {
         let debt: ProcessDebt<S::Change> = read("undo record", undo)?;
         let instances = || cx.topology.services.iter().flat_map(|service| &service.instances);
         let mut addresses = Vec::new();
@@ -288,21 +300,24 @@ impl<S: ProcessSpec> ProcessWitness<S> {
         Ok(serde_json::to_value(Listening { addresses }).expect("plain data"))
     }
 
-    async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
+    pub(super) async fn see(cx: &Cx<'_>, debt: Debt<'_>) -> Result<Sighting, FaultError> {
         let undo: ProcessDebt<S::Change> = read("undo record", debt.undo)?;
         let Listening { addresses } = read("baseline", debt.baseline)?;
         let each = undo.processes.iter().zip(&addresses).map(async |(held, address)| {
             let connections = S::connections(&held.process, &held.change)
                 .map_err(|why| held.failed("look at", why))?;
             let before = held.tally::<S>()?;
+            let was = presence(&held.process);
             let seen = look_on(connections, address, question(cx.deadline), cx.clock).await;
             let standing = held.stands::<S>()?;
             let tally = [before, held.tally::<S>()?];
-            let says = match (presence(&held.process), seen.iter().all(is_healthy)) {
+            let healthy = seen.iter().all(is_healthy);
+            let says = match (was, presence(&held.process)) {
+                (_, Presence::Alive) => S::says(&standing, tally, &seen),
                 // Another process took its place.
-                (Presence::Gone, true) => Says::NotInForce,
-                (Presence::Gone, false) => Says::Nothing,
-                (Presence::Alive, _) => S::says(&standing, tally, &seen),
+                (Presence::Gone, Presence::Gone) if healthy => Says::NotInForce,
+                (_, Presence::Gone) if !healthy && held.ended::<S>()? => Says::InForce,
+                (_, Presence::Gone) => Says::Nothing,
             };
             let counted = tally[1].map_or_else(String::new, |count| format!(" ({count})"));
             let pid = held.process.pid;

@@ -13,7 +13,7 @@ use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::plan::{Plan, TrialMode};
 use harness_core::system::{BoxFuture, DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
-use harness_core::units::{Duration, Money, Ratio};
+use harness_core::units::{Duration, Money, Ratio, Size};
 use scenarios::{CheckInput, PlanInput, check, plan, render};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,34 +101,6 @@ pub(crate) struct Kill {
 
 fn one() -> u32 {
     1
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Shortage {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    room: u32,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Loop {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    times: u32,
-    after: Duration,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Pressure {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    share: Ratio,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -287,13 +259,7 @@ harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_ed
 harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
 harmless!(ContainerPauseFault, Kill, "container-pause", Reversible, "pause", on_service);
-harmless!(ShortageFault, Shortage, "fd-limit", Reversible, "prlimit", |s, t| {
-    on_instances(&s.service, s.count, t)
-});
 harmless!(FreezeFault, Kill, "process-freeze", Reversible, "cgroup freezer", on_service);
-harmless!(PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota", |s, t| {
-    on_instances(&s.service, s.count, t)
-});
 harmless!(BlackoutFault, Blackout, "collector-blackout", Reversible, "proxy", |_, t| {
     let edges = t.edges.iter().filter(|edge| edge.caller == "collector");
     let edges = edges.map(|edge| edge.name.to_string()).collect();
@@ -308,9 +274,6 @@ harmless!(RunawayFault, Runaway, "cost-runaway", Reversible, "batch jobs", |_, t
 harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_instance(
     "meter", t
 ));
-harmless!(LoopFault, Loop, "crash-loop", SelfHealing, "crashes", |s, t| {
-    on_instances(&s.service, s.count, t)
-});
 harmless!(DriftFault, Drift, "config-drift", Reversible, "change of a setting", |s, t| {
     on_instance(s.service.as_str(), t)
 });
@@ -338,6 +301,34 @@ harmless!(ResetFault, Blackout, "counter-reset", Reversible, "order to the colle
     on_instance("collector", t)
 });
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
+
+/// Faults on some instances of a service whose specification is plain.
+macro_rules! on_some_instances {
+    ($($fault:ident, $spec:ident, $kind:literal, $how:ident, $mechanism:literal
+        { $($field:ident: $type:ty),* };)+) => {
+        $(
+            #[derive(Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            pub(crate) struct $spec {
+                service: ServiceName,
+                #[serde(default = "one")]
+                count: u32,
+                $($field: $type,)*
+            }
+
+            harmless!($fault, $spec, $kind, $how, $mechanism, |s, t| {
+                on_instances(&s.service, s.count, t)
+            });
+        )+
+    };
+}
+
+on_some_instances! {
+    ShortageFault, Shortage, "fd-limit", Reversible, "prlimit" { room: u32 };
+    LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
+    PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
+    MemoryFault, Headroom, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
+}
 
 /// Faults on an edge whose specification is plain: its fields and nothing to check.
 macro_rules! on_an_edge {
@@ -415,6 +406,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(LoopFault), &[]));
     registry.register("lab", entry(Arc::new(FreezeFault), &[]));
     registry.register("lab", entry(Arc::new(PressureFault), &[]));
+    registry.register("lab", entry(Arc::new(MemoryFault), &[]));
     registry.register("lab", entry(Arc::new(RunawayFault), &[]));
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));

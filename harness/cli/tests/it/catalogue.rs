@@ -171,3 +171,9 @@ rows_of! { "cpu-pressure":
     a_starved_pod_holds_up_few: "checkout-starved", None => 0;
     a_starved_pod_behind_a_blind_balancer: "checkout-starved", Some("balance=blind") => 1;
 }
+
+rows_of! { "memory-pressure":
+    a_payments_without_memory_costs_nothing: "payments-out-of-memory", None => 0;
+    a_payments_without_memory_or_fallback: "payments-out-of-memory", Some("fallback=off") => 1;
+    a_payments_that_stays_dead: "payments-out-of-memory", Some("supervisor=off") => 1;
+}
