@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
+use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,6 +74,8 @@ pub enum CallError {
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
 }
@@ -174,12 +176,13 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
         let status = response.status().as_u16();
+        let headers = response.headers().clone();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await
             .map_err(|e| CallError::Broken { address: address.to_string(), why: e.to_string() })?
             .to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer { status, headers, body })
     };
     tokio::pin!(exchange, connection);
     tokio::select! {

@@ -19,6 +19,7 @@ mod metrics;
 mod orders;
 mod process;
 mod ranges;
+mod release;
 mod roles;
 mod settings;
 mod state;
@@ -32,6 +33,7 @@ pub use layout::Edge;
 pub use logs::{LogFollower, LogText, logs};
 pub use measure::{Measure, Orders, measure};
 pub use process::{ProcessIdentity, boot_id};
+pub use release::{Flaw, Release};
 pub use roles::{ArgumentError, EXIT_ADDRESS_TAKEN, RoleArguments, RoleName, run_role};
 pub use settings::Settings;
 pub use state::{

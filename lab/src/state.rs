@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Moment;
 use crate::defects::Defects;
 use crate::layout::Edge;
+use crate::release::Release;
 
 /// The format of `lab.json`; another number after the slash cannot be read.
 pub const LAB_FORMAT: &str = "gameday.lab/1";
@@ -189,6 +190,13 @@ pub struct Pod {
     pub start_time: Option<u64>,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The name of the release that it runs.
+    #[serde(default = "first_release")]
+    pub release: String,
+}
+
+fn first_release() -> String {
+    Release::first().name
 }
 
 /// How a process ended.

@@ -23,6 +23,7 @@ macro_rules! entries {
 /// All of them, in the order of their names.
 const ALL: &[Entry] = entries!(
     "alert-storm",
+    "bad-release",
     "breaker-automation",
     "checkout-crash-loop",
     "checkout-descriptors",

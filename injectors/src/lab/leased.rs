@@ -39,6 +39,11 @@ pub(crate) trait Leased: Serialize + DeserializeOwned + fmt::Debug + Send + Sync
     fn holds(answer: &Value) -> bool {
         ["inForce", "wasInForce"].iter().any(|key| answer[*key] == true)
     }
+    /// Waits, once it was taken back, until what it did is undone; a conflict where it is not ours
+    /// to undo any more.
+    fn settle(&self, _cx: &Cx<'_>) -> impl Future<Output = Result<(), FaultError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// What a scenario says about such a fault.
@@ -63,6 +68,10 @@ pub(crate) trait LeasedSpec:
         control: LabControl,
         name: String,
     ) -> impl Future<Output = Result<Self::Order, FaultError>> + Send;
+    /// What it touches: the role that takes the order, unless said.
+    fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
+        spend::radius(Self::CONTROL, topology)
+    }
     /// Refuses what the topology does not have.
     fn check(&self, _topology: &Topology) -> Result<(), FaultError> {
         Ok(())
@@ -99,7 +108,7 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spec.check(topology)?;
-        spend::radius(S::CONTROL, topology)
+        spec.radius(topology)
     }
 
     fn mechanism(_spec: &S) -> String {
@@ -138,7 +147,9 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
         let action = format!("take the order for {} back", S::KIND);
         let answer = undo.control().take_back::<Value>(&action, of, cx.deadline).await?;
         // Without an answer there is no lab any more, and nothing to put back in it.
-        let was = answer.is_some_and(|answer| S::Order::holds(&answer));
+        let Some(answer) = answer else { return Ok(Reverted::WasClean) };
+        undo.settle(cx).await?;
+        let was = S::Order::holds(&answer);
         Ok(if was { Reverted::PutBack } else { Reverted::WasClean })
     }
 }

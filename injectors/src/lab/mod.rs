@@ -3,6 +3,7 @@
 //! The lab is reached over its HTTP interface and its processes' numbers only.
 
 mod alert_storm;
+mod bad_release;
 mod client;
 mod config_drift;
 mod cost_runaway;
@@ -20,6 +21,7 @@ mod price_spike;
 mod process_fault;
 mod process_freeze;
 mod process_pause;
+mod release_witness;
 mod spend;
 mod system;
 mod telemetry;
@@ -27,11 +29,13 @@ mod telemetry;
 use std::sync::Arc;
 
 use alert_storm::{AlertStormSpec, AlertStormWitness};
+use bad_release::BadReleaseSpec;
 use config_drift::{ConfigDrift, ConfigDriftWitness};
 use duplicate_alerts::{DuplicateAlertsSpec, DuplicateAlertsWitness};
 use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witness};
 use memory_pressure::{MemoryPressure, MemoryWitness};
 use price_spike::{PriceSpikeSpec, PriceSpikeWitness};
+use release_witness::ReleaseWitness;
 
 pub use cost_runaway::{CostRunaway, CostRunawayDebt, CostRunawaySpec, CostRunawayWitness};
 pub use crash_loop::{CrashLoop, CrashLoopDebt, CrashLoopSpec, CrashLoopWitness};
@@ -95,6 +99,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register(LAB, entry(Arc::new(ConfigDrift), Arc::new(ConfigDriftWitness), told()));
     let duplicates = Arc::new(DuplicateAlertsWitness);
     registry.register(LAB, leased::entry::<DuplicateAlertsSpec>(duplicates));
+    registry.register(LAB, leased::entry::<BadReleaseSpec>(Arc::new(ReleaseWitness)));
     telemetry::register(registry);
     let proxied = vec![LOOPBACK, PROC, UNIX_SOCKETS];
     let blackout = Arc::new(proxy::CollectorBlackout);

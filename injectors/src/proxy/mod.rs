@@ -39,6 +39,7 @@ pub use http_latency::HttpLatencySpec;
 pub use latency::LatencySpec;
 pub use look::{Question, Seen, Telling, look};
 pub(crate) use look::{look_from, look_on};
+pub(crate) use ranges::requests_to_hit;
 pub use stall::StallSpec;
 pub use truncate::TruncateSpec;
 pub use witness::{EdgeWitness, Says, Slot, Symptom};

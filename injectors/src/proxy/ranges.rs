@@ -44,7 +44,7 @@ pub(super) fn cycle_part<'de, D: Deserializer<'de>>(from: D) -> Result<Duration,
 pub(super) const CYCLE_MAX: Duration = Duration::from_secs(1);
 
 /// How many requests are needed to hit a share of them at least once, but for one look in 10,000.
-pub(super) fn requests_to_hit(share: Ratio) -> u32 {
+pub(crate) fn requests_to_hit(share: Ratio) -> u32 {
     let (mut missed, mut requests) = (1.0, 0);
     while missed > 1e-4 {
         missed *= 1.0 - share.as_f64();

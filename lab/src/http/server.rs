@@ -23,6 +23,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::release::RELEASE_HEADER;
+
 /// A larger request body is refused with 413.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// More connections wait in the kernel's queue.
@@ -92,6 +94,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
     pub(crate) body: Bytes,
+    /// The release of the process that made it; the server of a role fills it in.
+    pub(crate) release: Option<HeaderValue>,
 }
 
 impl Reply {
@@ -99,7 +103,7 @@ impl Reply {
     pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
         let body = serde_json::to_vec(value).expect("our own replies have string keys only");
         let content_type = HeaderValue::from_static("application/json");
-        Self { status, content_type, body: body.into() }
+        Self { status, content_type, body: body.into(), release: None }
     }
 
     /// 200 with a JSON body.
@@ -120,7 +124,7 @@ impl Reply {
     /// 200 with metrics in the Prometheus text format.
     pub(crate) fn metrics(text: String) -> Self {
         let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
-        Self { status: StatusCode::OK, content_type, body: text.into() }
+        Self { status: StatusCode::OK, content_type, body: text.into(), release: None }
     }
 }
 
@@ -213,6 +217,9 @@ async fn handle<S: Service>(service: Arc<S>, request: Request<Incoming>) -> Resp
     let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;
     response.headers_mut().insert(CONTENT_TYPE, reply.content_type);
+    if let Some(release) = reply.release {
+        response.headers_mut().insert(RELEASE_HEADER, release);
+    }
     response
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::release::Release;
+
 /// Which process of the shop to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleName {
@@ -74,6 +76,8 @@ pub struct RoleArguments {
     pub instance: String,
     /// `--slot`: which replica, from 0.
     pub slot: usize,
+    /// `--release`: what the process is built from, as JSON; the first release unless said.
+    pub release: Release,
     /// `--parent`: the process to die with.
     pub parent: Option<u32>,
     /// What follows `--`: the interposer's program and its arguments.
@@ -106,7 +110,7 @@ impl RoleArguments {
     /// Reads what follows the hidden subcommand.
     pub fn parse<T: AsRef<str>>(arguments: &[T]) -> Result<Self, ArgumentError> {
         let (mut role, mut state, mut instance, mut parent) = (None, None, None, None);
-        let mut slot = 0;
+        let (mut slot, mut release) = (0, Release::first());
         let mut rest = Vec::new();
         let mut all = arguments.iter().map(AsRef::as_ref);
         while let Some(name) = all.next() {
@@ -125,6 +129,10 @@ impl RoleArguments {
                 "--state" => state = Some(PathBuf::from(value()?)),
                 "--instance" => instance = Some(value()?.to_owned()),
                 "--slot" => slot = value()?.parse().map_err(|_| wrong())?,
+                "--release" => {
+                    release = serde_json::from_str(value()?).map_err(|_| wrong())?;
+                    release.check().map_err(|_| wrong())?;
+                }
                 "--parent" => parent = Some(value()?.parse().map_err(|_| wrong())?),
                 other => return Err(ArgumentError::Unknown(other.to_owned())),
             }
@@ -134,6 +142,7 @@ impl RoleArguments {
             state: state.ok_or(ArgumentError::Missing("--state"))?,
             instance: instance.ok_or(ArgumentError::Missing("--instance"))?,
             slot,
+            release,
             parent,
             rest,
         })
@@ -173,6 +182,7 @@ mod tests {
             ("--role", ArgumentError::Value(String::from("--role"))),
             ("--role cache", ArgumentError::Value(String::from("--role"))),
             ("--slot x", ArgumentError::Value(String::from("--slot"))),
+            ("--release 2", ArgumentError::Value(String::from("--release"))),
             ("--colour red", ArgumentError::Unknown(String::from("--colour"))),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected, "{line}");

@@ -13,6 +13,7 @@ mod jobs;
 mod meter;
 mod pager;
 mod payments;
+mod released;
 mod service_time;
 mod store;
 mod worker;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use arguments::{ArgumentError, RoleArguments, RoleName};
 pub(crate) use jobs::OWN_GROUP;
+use released::Released;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,7 @@ use crate::http::{Reply, Service, serve};
 use crate::layout::Layout;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::release::Release;
 use crate::supervisor;
 
 /// The exit code of a role, or of the interposer, whose address was taken: the supervisor gives
@@ -45,6 +48,8 @@ pub const EXIT_ADDRESS_TAKEN: u8 = 75;
 pub(crate) struct Context {
     /// The name of this pod.
     pub(crate) instance: String,
+    /// What this process was built from.
+    pub(crate) release: Release,
     pub(crate) layout: Layout,
     /// Where this role listens.
     pub(crate) address: SocketAddr,
@@ -161,9 +166,8 @@ fn context(
         return Err((log, format!("{service} has no slot {}", arguments.slot)));
     };
     let metrics = Metrics::new(service, &arguments.instance);
-    let instance = arguments.instance;
-    let state = arguments.state;
-    Ok((Context { instance, layout, address, metrics, log, stop, state }, arguments.role))
+    let RoleArguments { role, state, instance, release, .. } = arguments;
+    Ok((Context { instance, release, layout, address, metrics, log, stop, state }, role))
 }
 
 fn read_layout(state: &Path) -> Result<Layout, String> {
@@ -175,12 +179,20 @@ fn read_layout(state: &Path) -> Result<Layout, String> {
 
 impl Context {
     /// Serves until the role is told to stop.
-    pub(crate) async fn serve<S: Service>(&self, service: Arc<S>) -> std::io::Result<()> {
-        serve(self.address, service, self.stop.clone()).await
+    pub(crate) async fn serve<S: Service>(
+        self: &Arc<Self>,
+        service: Arc<S>,
+    ) -> std::io::Result<()> {
+        let released = Released::new(service, Arc::clone(self));
+        serve(self.address, Arc::new(released), self.stop.clone()).await
     }
 
     /// The answer to `GET /healthz`: readiness, and whose.
     pub(crate) fn healthy(&self) -> Reply {
-        Reply::ok(&serde_json::json!({ "status": "ok", "instance": self.instance }))
+        let (instance, release) = (&self.instance, &self.release.name);
+        let health = serde_json::json!({
+            "status": "ok", "instance": instance, "release": release,
+        });
+        Reply::ok(&health)
     }
 }

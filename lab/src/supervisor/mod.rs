@@ -7,6 +7,7 @@ mod crashes;
 mod interposer;
 mod model;
 mod ports;
+mod releases;
 mod slot;
 mod steady;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crashes::Crashes;
 use hyper::{Method, StatusCode};
 use model::Model;
+use releases::Releases;
 use rustix::process::setsid;
 use slot::SlotControl;
 use tokio::sync::{Notify, watch};
@@ -49,6 +51,7 @@ struct Supervisor {
     slots: Vec<SlotControl>,
     clients: BTreeMap<&'static str, Vec<Client>>,
     crashes: Crashes,
+    releases: Releases,
     model: Mutex<Model>,
     changed: Notify,
     names: AtomicU64,
@@ -107,6 +110,7 @@ impl Supervisor {
                 deployment: service.name,
                 slot,
                 restore: watch::Sender::new(0),
+                replaced: watch::Sender::new(String::new()),
             })
         });
         let clients = SERVICES.iter().map(|service| {
@@ -118,6 +122,7 @@ impl Supervisor {
             clients: clients.collect(),
             pods_stopped: CancellationToken::new(),
             crashes: Crashes::new(),
+            releases: Releases::new(),
             model: Mutex::new(Model::new(document)),
             changed: Notify::new(),
             names: AtomicU64::new(0),
@@ -148,8 +153,10 @@ impl Supervisor {
         for at in 0..self.slots.len() {
             pods.spawn(slot::keep(Arc::clone(&self), at));
         }
+        let rollouts = tokio::spawn(releases::keep(Arc::clone(&self)));
         let served = api.await;
         self.stop.cancel();
+        rollouts.abort();
         pods.join_all().await;
         self.pods_stopped.cancel();
         standing.join_all().await;
@@ -242,6 +249,8 @@ impl Service for Supervisor {
                 Reply::ok(&steady::automation(&self, after.unwrap_or(0)).await)
             }
             (_, "/-/crashes") => self.crashes.answer(&call),
+            (_, "/-/releases") => releases::answer(&self, &call),
+            (&Method::GET, "/api/releases") => Reply::ok(&releases::list(&self)),
             (&Method::GET, "/api/steady") => Reply::ok(&steady::steady(&self).await),
             (&Method::POST, "/api/reset") => verdict(&steady::reset(&self).await),
             (&Method::POST, "/api/stop") => {
@@ -250,12 +259,13 @@ impl Service for Supervisor {
             }
             (&Method::POST, path) => {
                 let inner = path.strip_prefix("/api/deployments/");
-                match inner.and_then(|rest| rest.strip_suffix("/restore")) {
-                    Some(name) => match steady::restore(&self, name).await {
+                match inner.and_then(|rest| rest.rsplit_once('/')) {
+                    Some((name, "restore")) => match steady::restore(&self, name).await {
                         Some(result) => verdict(&result),
                         None => Reply::error(StatusCode::NOT_FOUND, "no such deployment"),
                     },
-                    None => Reply::not_found(),
+                    Some((name, "release")) => releases::deploy(&self, name, &call),
+                    Some(_) | None => Reply::not_found(),
                 }
             }
             _ => Reply::not_found(),

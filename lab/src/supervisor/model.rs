@@ -25,6 +25,8 @@ pub(super) struct NewPod {
     pub(super) uid: String,
     pub(super) pid: u32,
     pub(super) start_time: u64,
+    /// The name of its release.
+    pub(super) release: String,
 }
 
 impl Model {
@@ -88,6 +90,7 @@ impl Model {
             pid: Some(new.pid),
             start_time: Some(new.start_time),
             address: service.addresses[slot],
+            release: new.release,
         };
         match self.pod_mut(deployment, slot) {
             Some(place) => *place = pod,
@@ -160,6 +163,16 @@ impl Model {
         pod.restart_unix_ms = Some(at.unix_ms + wait_ms);
         let message = format!("restart in {wait_ms} ms");
         self.event(at, EventKind::Warning, "BackOff", object, message);
+    }
+
+    /// Records that a release is rolled out for good.
+    pub(super) fn rolls_out(&mut self, at: Moment, deployment: &str, release: &str) {
+        let found = self.lab.deployments.iter_mut().find(|one| one.name == deployment);
+        let Some(owner) = found else { return };
+        owner.revision += 1;
+        let message = format!("revision {} is release {release}", owner.revision);
+        let object = format!("deployment/{deployment}");
+        self.event(at, EventKind::Normal, "RollsOut", object, message);
     }
 
     /// Records the process on the edges.

@@ -35,12 +35,28 @@ pub(super) struct SlotControl {
     pub(super) slot: usize,
     /// Each change starts a missing pod at once and forgets the back-off.
     pub(super) restore: watch::Sender<u64>,
+    /// The uid of the pod that is to make room for one with another release.
+    pub(super) replaced: watch::Sender<String>,
+}
+
+/// Why a process is not watched any longer.
+#[derive(Debug)]
+enum End {
+    /// It has ended, or the lab stops.
+    Ended(Option<ExitStatus>),
+    /// It is to make room for another release.
+    Replaced,
 }
 
 impl SlotControl {
     /// Ends the wait of a slot that waits; one that does not starts again from the first wait.
     pub(super) fn forget_back_off(&self) {
         self.restore.send_modify(|times| *times += 1);
+    }
+
+    /// Ends the pod with this uid in good order, and starts the next one at once.
+    pub(super) fn replace(&self, uid: &str) {
+        self.replaced.send_replace(uid.to_owned());
     }
 }
 
@@ -52,13 +68,20 @@ pub(super) async fn keep(lab: Arc<Supervisor>, at: usize) {
     let mut restore = control.restore.subscribe();
     while !lab.stop.is_cancelled() {
         let begun = Instant::now();
-        if let Some(mut child) = start(&lab, control) {
-            let status = watch_over(&lab, control, &mut child).await;
+        if let Some((mut child, uid)) = start(&lab, control) {
+            let end = watch_over(&lab, control, &mut child, &uid).await;
             if lab.stop.is_cancelled() {
                 stop_child(&mut child).await;
                 return;
             }
-            ended(&lab, control, status);
+            match end {
+                End::Ended(status) => ended(&lab, control, status),
+                End::Replaced => {
+                    let status = stop_child(&mut child).await;
+                    ended(&lab, control, status);
+                    continue;
+                }
+            }
         }
         if restore.has_changed().unwrap_or_default() {
             // A reset while the pod lived: its back-off is forgotten, its death is not undone.
@@ -78,7 +101,8 @@ pub(super) async fn keep(lab: Arc<Supervisor>, at: usize) {
     }
 }
 
-fn start(lab: &Supervisor, control: &SlotControl) -> Option<Child> {
+/// Starts the process of a slot; the child, and the uid of its pod.
+fn start(lab: &Supervisor, control: &SlotControl) -> Option<(Child, String)> {
     let (deployment, slot) = (control.deployment, control.slot);
     let (uid, suffix) = lab.fresh_names();
     let template = lab.read(|model| {
@@ -86,17 +110,19 @@ fn start(lab: &Supervisor, control: &SlotControl) -> Option<Child> {
         found.map(|one| one.pod_template.clone())
     })?;
     let name = format!("{deployment}-{}-{suffix}", template.hash);
+    let release = lab.releases.wanted(deployment, slot);
+    let text = serde_json::to_string(&release).expect("plain data with string keys");
     let mut command = Command::new(&lab.settings.program);
     command.args(&template.args);
     command.arg("--state").arg(&lab.settings.state);
-    command.args(["--instance", &name, "--slot", &slot.to_string()]);
+    command.args(["--instance", &name, "--slot", &slot.to_string(), "--release", &text]);
     command.args(["--parent", &std::process::id().to_string()]);
     let child = spawn(lab, command, &format!("{deployment}-{slot}"))?;
     let identity = child.id().and_then(ProcessIdentity::of)?;
     let ProcessIdentity { pid, start_time } = identity;
-    let new = NewPod { name, uid, pid, start_time };
+    let new = NewPod { name, uid: uid.clone(), pid, start_time, release: release.name };
     lab.change(|model| model.started(moment(), deployment, slot, new));
-    Some(child)
+    Some((child, uid))
 }
 
 /// Starts a process whose output goes to its log.
@@ -118,17 +144,16 @@ pub(super) fn spawn(lab: &Supervisor, mut command: Command, log: &str) -> Option
 }
 
 /// Probes the child until it ends, by itself or by an order, or the lab stops.
-async fn watch_over(
-    lab: &Supervisor,
-    control: &SlotControl,
-    child: &mut Child,
-) -> Option<ExitStatus> {
+async fn watch_over(lab: &Supervisor, control: &SlotControl, child: &mut Child, uid: &str) -> End {
     let process = child.id().and_then(ProcessIdentity::of);
+    let mut replaced = control.replaced.subscribe();
     tokio::select! {
-        () = lab.stop.cancelled() => None,
-        status = child.wait() => status.ok(),
-        () = probe(lab, control) => None,
-        () = crash(lab, control, process) => None,
+        () = lab.stop.cancelled() => End::Ended(None),
+        status = child.wait() => End::Ended(status.ok()),
+        () = probe(lab, control) => End::Ended(None),
+        () = crash(lab, control, process) => End::Ended(None),
+        // The sender lives as long as the supervisor.
+        _ = replaced.wait_for(|it| it == uid) => End::Replaced,
     }
 }
 
@@ -180,13 +205,15 @@ fn ended(lab: &Supervisor, control: &SlotControl, status: Option<ExitStatus>) {
     }
 }
 
-/// Asks a child to stop, and kills it when it does not.
-pub(super) async fn stop_child(child: &mut Child) {
+/// Asks a child to stop, and kills it when it does not; how it ended.
+pub(super) async fn stop_child(child: &mut Child) -> Option<ExitStatus> {
     if let Some(identity) = child.id().and_then(ProcessIdentity::of) {
         identity.terminate();
     }
-    if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
-        // It may have ended just now; then there is nothing to kill.
-        child.kill().await.unwrap_or_default();
+    if let Ok(status) = tokio::time::timeout(STOP_LIMIT, child.wait()).await {
+        return status.ok();
     }
+    // It may have ended just now; then there is nothing to kill.
+    child.kill().await.unwrap_or_default();
+    child.wait().await.ok()
 }

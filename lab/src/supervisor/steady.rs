@@ -82,6 +82,7 @@ pub(super) async fn steady(lab: &Supervisor) -> Steady {
             None => missing.push(String::from("the store does not answer")),
         }
     }
+    missing.extend(super::releases::missing(lab));
     missing.extend(alerting(lab).await);
     missing.extend(spending(lab).await);
     Steady { ready: missing.is_empty(), missing }

@@ -99,6 +99,75 @@ fn a_crash_loop_by_order_ends_after_so_many_crashes_or_with_its_lease() {
     assert_eq!((order("long", 1, 60_000), order("short", 2, 60_000)), (409, 409));
 }
 
+/// Release and status of an answer of an instance; status 0 where there is none.
+fn ask_release(address: &str) -> (String, u16) {
+    let (status, _) = request(&format!("http://{address}"), "GET", "/catalog", "");
+    let (_, body) = request(&format!("http://{address}"), "GET", "/healthz", "");
+    let health: Value = serde_json::from_str(&body).unwrap_or_default();
+    (health["release"].as_str().unwrap_or_default().to_owned(), status)
+}
+
+#[test]
+fn a_release_under_a_lease_is_rolled_out_instance_by_instance_and_rolled_back_at_its_end() {
+    let lab = TestLab::up(&[]);
+    let supervisor = &lab.lab.endpoints.supervisor;
+    let before = lab.pods("checkout");
+    let known =
+        |slot: usize| serde_json::json!({"slot": slot, "uid": before[slot].uid, "release": "1"});
+    let order = serde_json::json!({
+        "name": "bad", "leaseMs": 2_500, "order": {
+            "deployment": "checkout", "slots": [known(0), known(2)],
+            "release": {"name": "2", "flaw": {"errorsPermille": 1_000}},
+        },
+    });
+    let answers = || {
+        let pods = lab.pods("checkout").into_iter();
+        pods.map(|pod| ask_release(&pod.address.to_string())).collect::<Vec<_>>()
+    };
+    let (old, new) = ((String::from("1"), 200), (String::from("2"), 500));
+    let seen = lab.orders_while(("rollout-1", 100, 6), || {
+        assert_eq!(request(supervisor, "PUT", "/-/releases", &order.to_string()).0, 200);
+        wait_until("rollout", || answers() == [new.clone(), old.clone(), new.clone()]);
+        assert!(!get(supervisor, "/api/steady")["ready"].as_bool().unwrap());
+        // Nobody renews the lease.
+        wait_until("rollback", || answers() == [old.clone(), old.clone(), old.clone()]);
+    });
+    // Their own errors are all that a rollout costs.
+    let own: Vec<u16> =
+        seen.by_status.keys().copied().filter(|it| ![200, 500].contains(it)).collect();
+    assert!(own.is_empty() && seen.by_status.contains_key(&500), "{:?}", seen.by_status);
+    lab.wait_for_steady();
+    assert_eq!(lab.pods("checkout")[1].uid, before[1].uid, "it was not touched");
+    let late = request(supervisor, "PUT", "/-/releases", &order.to_string()).0;
+    assert_ne!(late, 200, "its name is over, and its instances are gone");
+}
+
+#[test]
+fn a_rollout_for_good_ends_what_holds_under_a_lease() {
+    let lab = TestLab::up(&[]);
+    let supervisor = &lab.lab.endpoints.supervisor;
+    let uid = lab.pods("checkout").remove(0).uid;
+    let order = serde_json::json!({
+        "name": "bad", "leaseMs": 60_000, "order": {
+            "deployment": "checkout", "release": {"name": "2", "flaw": {"slowMs": 20}},
+            "slots": [{"slot": 0, "uid": uid, "release": "1"}],
+        },
+    });
+    assert_eq!(request(supervisor, "PUT", "/-/releases", &order.to_string()).0, 200);
+    let releases = || lab.pods("checkout").into_iter().map(|pod| pod.release).collect::<Vec<_>>();
+    wait_until("rollout", || releases() == ["2", "1", "1"]);
+    let rollout = serde_json::json!({"release": {"name": "3"}}).to_string();
+    let path = "/api/deployments/checkout/release";
+    assert_eq!(request(supervisor, "POST", path, &rollout).0, 200);
+    wait_until("rollout for good", || releases() == ["3", "3", "3"]);
+    assert_eq!(request(supervisor, "DELETE", "/-/releases?name=bad", "").0, 200);
+    lab.wait_for_steady();
+    assert_eq!(releases(), ["3", "3", "3"]);
+    let topology = get(supervisor, "/api/topology");
+    let deployments = topology["deployments"].as_array().unwrap();
+    assert!(deployments.iter().any(|it| it["name"] == "checkout" && it["revision"] == 2));
+}
+
 #[test]
 fn a_killed_store_loses_no_accepted_order() {
     let lab = TestLab::up(&[]);

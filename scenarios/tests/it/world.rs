@@ -105,6 +105,51 @@ fn one() -> u32 {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct BadRelease {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    release: String,
+    flaw: Flaw,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum Flaw {
+    Errors(Ratio),
+    Slow(Duration),
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Shortage {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    room: u32,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Loop {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    times: u32,
+    after: Duration,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Pressure {
+    service: ServiceName,
+    #[serde(default = "one")]
+    count: u32,
+    share: Ratio,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Runaway {
     jobs: u32,
     spend_at_most: Money,
@@ -274,6 +319,17 @@ harmless!(RunawayFault, Runaway, "cost-runaway", Reversible, "batch jobs", |_, t
 harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_instance(
     "meter", t
 ));
+harmless!(LoopFault, Loop, "crash-loop", SelfHealing, "crashes", |s, t| {
+    on_instances(&s.service, s.count, t)
+});
+harmless!(
+    ReleaseFault,
+    BadRelease,
+    "bad-release",
+    Reversible,
+    "rollout by the supervisor",
+    |s, t| { on_instances(&s.service, s.count, t) }
+);
 harmless!(DriftFault, Drift, "config-drift", Reversible, "change of a setting", |s, t| {
     on_instance(s.service.as_str(), t)
 });
@@ -411,6 +467,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
+    registry.register("lab", entry(Arc::new(ReleaseFault), &[]));
     registry.register("lab", entry(Arc::new(DriftFault), &[]));
     registry.register("lab", entry(Arc::new(RepeatFault), &[]));
     registry.register("lab", entry(Arc::new(LagFault), &[]));

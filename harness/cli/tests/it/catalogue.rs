@@ -101,6 +101,8 @@ rows! {
     a_crash_loop_is_survived: "checkout-crash-loop", None => 0;
     a_crash_loop_without_supervisor: "checkout-crash-loop", Some("supervisor=off") => 1;
     a_crash_loop_without_alerts: "checkout-crash-loop", Some("alerter=off") => 1;
+    a_bad_release_pages: "bad-release", None => 0;
+    a_bad_release_without_alerts: "bad-release", Some("alerter=off") => 1;
     failing_charges_are_survived: "payments-errors", None => 0;
     failing_charges_without_fallback: "payments-errors", Some("fallback=off") => 1;
     a_brown_out_is_survived: "payments-brown-out", None => 0;

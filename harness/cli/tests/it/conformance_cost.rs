@@ -1,5 +1,5 @@
-//! The conformance suite on the faults of spending, alerting and telemetry, against the lab itself:
-//! their mechanism lives in the lab, so nothing smaller would show that they conform.
+//! The conformance suite on the faults of spending, alerting, telemetry and releases, against the
+//! lab itself: their mechanism lives in the lab, so nothing smaller would show that they conform.
 
 use std::sync::Arc;
 
@@ -197,4 +197,53 @@ async fn a_setting_that_somebody_else_has_changed_stays_as_it_is() {
     assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
     let now: Value = ask(Method::GET, None).await.json().unwrap();
     assert_eq!(now["settings"], json!({"processors": 3, "serviceTimeMs": 9}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_release_conforms() {
+    let flaw = json!({"errors": "40%"});
+    let spec = json!({"service": "checkout", "count": 2, "which": "first", "flaw": flaw});
+    conforms(&LabWorld::new(&[], "bad-release", spec)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_release_conforms() {
+    let spec = json!({"service": "payments", "release": "2", "flaw": {"slow": "100ms"}});
+    conforms(&LabWorld::new(&[], "bad-release", spec)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_somebody_else_has_rolled_out_stays() {
+    let spec = json!({"service": "checkout", "flaw": {"slow": "50ms"}});
+    let world = LabWorld::new(&[], "bad-release", spec.clone());
+    let topology = world.topology().await;
+    let (run, fault) = (RunId::new("other"), FaultId::from("rollout"));
+    let cx = Cx {
+        run: &run,
+        trial: TrialIndex(0),
+        fault: &fault,
+        topology: &topology,
+        lease: Duration::from_secs(60),
+        deadline: Duration::from_secs(10),
+        clock: &world.clock,
+    };
+    let (injector, _) = world.fresh();
+    let spec = injector.check(&spec).unwrap();
+    let undo = injector.arm(&cx, &spec).await.unwrap();
+    injector.inject(&cx, &spec, &undo).await.unwrap();
+    let supervisor = Address::Tcp(topology.controls["supervisor"].clone());
+    let within = Duration::from_secs(5);
+    let others = json!({"release": {"name": "theirs"}});
+    let path = "/api/deployments/checkout/release";
+    let rolled = call(&supervisor, Method::POST, path, Some(&others), within).await.unwrap();
+    assert!(rolled.is_success(), "{}", rolled.summary());
+    for _ in 0..2 {
+        let refused = injector.revert(&cx, &undo).await;
+        assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
+    }
+    let told = call(&supervisor, Method::GET, "/api/releases", None, within).await.unwrap();
+    let told: Value = told.json().unwrap();
+    let slots = told["releases"].as_array().unwrap().iter();
+    let mut checkout = slots.filter(|slot| slot["deployment"] == "checkout");
+    assert!(checkout.all(|slot| slot["wanted"] == "theirs"), "{told}");
 }

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::Context;
 use crate::defects::Defect;
 use crate::http::{Answer, Call, CallError, Client, Outgoing, Reply, Service};
+use crate::release::RELEASE_HEADER;
 
 /// The whole request, retries included; then 504.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -218,7 +219,9 @@ impl Gateway {
 fn pass_on(answer: Answer) -> Reply {
     let json = HeaderValue::from_static("application/json");
     let content_type = answer.headers.get(CONTENT_TYPE).cloned().unwrap_or(json);
-    Reply { status: answer.status, content_type, body: answer.body }
+    // Callers see at the gateway which release has answered them.
+    let release = answer.headers.get(RELEASE_HEADER).cloned();
+    Reply { status: answer.status, content_type, body: answer.body, release }
 }
 
 fn lock(bucket: &Mutex<Bucket>) -> std::sync::MutexGuard<'_, Bucket> {
