@@ -105,51 +105,6 @@ fn one() -> u32 {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BadRelease {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    release: String,
-    flaw: Flaw,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-enum Flaw {
-    Errors(Ratio),
-    Slow(Duration),
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Shortage {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    room: u32,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Loop {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    times: u32,
-    after: Duration,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Pressure {
-    service: ServiceName,
-    #[serde(default = "one")]
-    count: u32,
-    share: Ratio,
-}
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Runaway {
     jobs: u32,
     spend_at_most: Money,
@@ -319,17 +274,6 @@ harmless!(RunawayFault, Runaway, "cost-runaway", Reversible, "batch jobs", |_, t
 harmless!(SpikeFault, Spike, "price-spike", Reversible, "cost feed", |_, t| on_instance(
     "meter", t
 ));
-harmless!(LoopFault, Loop, "crash-loop", SelfHealing, "crashes", |s, t| {
-    on_instances(&s.service, s.count, t)
-});
-harmless!(
-    ReleaseFault,
-    BadRelease,
-    "bad-release",
-    Reversible,
-    "rollout by the supervisor",
-    |s, t| { on_instances(&s.service, s.count, t) }
-);
 harmless!(DriftFault, Drift, "config-drift", Reversible, "change of a setting", |s, t| {
     on_instance(s.service.as_str(), t)
 });
@@ -358,6 +302,13 @@ harmless!(ResetFault, Blackout, "counter-reset", Reversible, "order to the colle
 });
 harmless!(KillFault, Kill, "pod-kill", SelfHealing, "SIGKILL", on_service);
 
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum Flaw {
+    Errors(Ratio),
+    Slow(Duration),
+}
+
 /// Faults on some instances of a service whose specification is plain.
 macro_rules! on_some_instances {
     ($($fault:ident, $spec:ident, $kind:literal, $how:ident, $mechanism:literal
@@ -384,6 +335,8 @@ on_some_instances! {
     LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
     PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
     MemoryFault, Headroom, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
+    ReleaseFault, BadRelease, "bad-release", Reversible, "rollout by the supervisor"
+        { release: String, flaw: Flaw };
 }
 
 /// Faults on an edge whose specification is plain: its fields and nothing to check.
@@ -463,11 +416,11 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(FreezeFault), &[]));
     registry.register("lab", entry(Arc::new(PressureFault), &[]));
     registry.register("lab", entry(Arc::new(MemoryFault), &[]));
+    registry.register("lab", entry(Arc::new(ReleaseFault), &[]));
     registry.register("lab", entry(Arc::new(RunawayFault), &[]));
     registry.register("lab", entry(Arc::new(SpikeFault), &[]));
     registry.register("lab", entry(Arc::new(StormFault), &[]));
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
-    registry.register("lab", entry(Arc::new(ReleaseFault), &[]));
     registry.register("lab", entry(Arc::new(DriftFault), &[]));
     registry.register("lab", entry(Arc::new(RepeatFault), &[]));
     registry.register("lab", entry(Arc::new(LagFault), &[]));
