@@ -47,6 +47,7 @@ const ALL: &[Entry] = entries!(
     "payments-mute",
     "payments-outage",
     "payments-outage-guarded",
+    "payments-packet-delay",
     "payments-packet-loss",
     "payments-partition",
     "payments-slow",
