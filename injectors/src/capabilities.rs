@@ -19,6 +19,7 @@ use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use crate::cgroup::{self, Quota, Rule};
 use crate::containers::well_known_sockets;
 use crate::descriptors::{SoftLimit, set_soft_limit, soft_limit};
+use crate::netns::{Door, Mechanism, attempt_queue, inode_of};
 use crate::process::{boot_id, identity};
 
 /// A program that has not ended after so many looks is killed and counts as missing.
@@ -61,6 +62,12 @@ const PROBES: [Probe; 19] = [
     probe("network-namespaces", network_namespaces, "needs root, or user namespaces"),
     probe("nfqueue", nfqueue, "needs root, the package iptables, and a kernel with NFQUEUE"),
     probe("nftables", nftables, "needs root and the package nftables"),
+    probe(
+        "packet-delay",
+        packet_delay,
+        "needs root, iproute2, and a kernel with sch_netem, sch_prio and cls_u32; or the package \
+         nftables, and a kernel with nft_compat and xt_NFQUEUE",
+    ),
     probe("pidfd", pidfd, "needs Linux 5.3 or newer"),
     probe("podman", podman, "run `podman system service`, and be allowed to use its socket"),
     probe("prlimit", prlimit, "be the user whose processes they are, or root"),
@@ -214,6 +221,66 @@ fn nfqueue() -> Result<String, String> {
     run(&[&["unshare", "--net", "iptables", "-w", "1"], &rule[..]].concat())
 }
 
+/// The tree that sends the packets of one address through a delay.
+const NETEM_TREE: &str = "tc qdisc add dev lo root handle 1: prio && \
+     tc qdisc add dev lo parent 1:3 netem delay 1ms && \
+     tc filter add dev lo parent 1: protocol ip prio 1 u32 match ip dport 1 0xffff flowid 1:3";
+
+fn packet_delay() -> Result<String, String> {
+    packets_are_delayed_by().map(|mechanism| mechanism.to_string())
+}
+
+/// By what packets can be delayed here. What the kernel does by itself goes before what a process
+/// of ours must be there for.
+pub(crate) fn packets_are_delayed_by() -> Result<Mechanism, String> {
+    let tree = run(&["unshare", "--net", "sh", "-c", NETEM_TREE]);
+    let Err(no_netem) = tree else { return Ok(Mechanism::Netem) };
+    let queue = in_a_namespace(|| {
+        run(&["nft", "add table inet gameday_probe; add chain inet gameday_probe held"])?;
+        attempt_queue("gameday_probe", "held").map_err(|error| error.to_string())
+    });
+    match queue {
+        Ok(()) => Ok(Mechanism::Queue),
+        Err(no_queue) => Err(format!("no tc netem: {no_netem}; no NFQUEUE: {no_queue}")),
+    }
+}
+
+/// Tries something in a namespace that is there for nothing else, on a thread of its own; programs
+/// that it calls are in there, too.
+fn in_a_namespace<T: Send>(
+    attempt: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    let outside = inode_of(std::process::id()).map_err(|error| error.to_string())?;
+    let mut child = Command::new("unshare")
+        .args(["--net", "sleep", "10"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("unshare: {error}"))?;
+    let pid = child.id();
+    // It has entered when its namespace is another one; it has ended where it may not.
+    let is_made = (0..LOOKS_MAX)
+        .map_while(|_| matches!(child.try_wait(), Ok(None)).then(|| inode_of(pid)))
+        .any(|inode| {
+            let is_other = inode.is_ok_and(|inode| inode != outside);
+            if !is_other {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            is_other
+        });
+    let tried = if is_made {
+        let door = Door::open(Path::new(&format!("/proc/{pid}/ns/net")));
+        let door = door.map_err(|error| error.to_string());
+        door.and_then(|door| door.within(attempt)).and_then(|tried| tried)
+    } else {
+        Err("no network namespace can be had".to_owned())
+    };
+    // It is our own child; killing what has just ended is no error.
+    child.kill().unwrap_or_default();
+    child.wait().map(|_| ()).unwrap_or_default();
+    tried
+}
+
 fn cgroup_freezer() -> Result<String, String> {
     on_child(|child| cgroup::attempt(Rule::StandStill, child))
 }
@@ -332,7 +399,7 @@ mod tests {
     }
 
     /// What a machine for tests may lack: the kinds that need it are refused there.
-    const MAY_LACK: [&str; 2] = ["enter-namespaces", "nftables"];
+    const MAY_LACK: [&str; 3] = ["enter-namespaces", "nftables", "packet-delay"];
 
     #[test]
     fn what_the_faults_of_the_lab_need_is_here() {

@@ -41,6 +41,8 @@ pub const PRLIMIT: Requirement = Requirement("prlimit");
 pub const ENTER_NAMESPACES: Requirement = Requirement("enter-namespaces");
 /// Packets are filtered by rules of the kernel.
 pub const NFTABLES: Requirement = Requirement("nftables");
+/// Packets are made to take longer, by `tc netem` or by a queue that is held.
+pub const PACKET_DELAY: Requirement = Requirement("packet-delay");
 /// Processes are made to stand still by the kernel's freezer.
 pub const CGROUP_FREEZER: Requirement = Requirement("cgroup-freezer");
 /// Processes are given a quota of processor time.

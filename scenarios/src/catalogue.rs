@@ -49,6 +49,7 @@ const ALL: &[Entry] = entries!(
     "payments-out-of-memory",
     "payments-outage",
     "payments-outage-guarded",
+    "payments-packet-delay",
     "payments-packet-loss",
     "payments-partition",
     "payments-slow",

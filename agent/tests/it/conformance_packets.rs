@@ -25,17 +25,17 @@ use crate::world::{Callee, EDGE, Proxy, TestClock, ask, ask_fresh, connect};
 const SILENCE: StdDuration = StdDuration::from_millis(300);
 
 /// A caller that does nothing, and a callee that answers, in one namespace.
-struct PacketWorld {
+pub(crate) struct PacketWorld {
     kind: &'static str,
     spec: Value,
-    callee: Proxy,
+    pub(crate) callee: Proxy,
     caller: Child,
-    behind: Callee,
-    namespace: Netns,
+    pub(crate) behind: Callee,
+    pub(crate) namespace: Netns,
 }
 
 impl PacketWorld {
-    fn new(namespace: Netns, kind: &'static str, spec: Value) -> Self {
+    pub(crate) fn new(namespace: Netns, kind: &'static str, spec: Value) -> Self {
         let listener = namespace.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let behind = Callee::on(listener);
         let callee = Proxy::start_by(&namespace.way(), &[behind.address]);
@@ -109,57 +109,70 @@ impl World for PacketWorld {
 }
 
 /// One fault in a world, step by step.
-struct Steps<'a> {
+pub(crate) struct Steps<'a> {
     world: &'a PacketWorld,
     run: RunId,
     fault: FaultId,
     topology: Topology,
+    /// What the witness has seen before.
+    baseline: std::sync::OnceLock<Value>,
+    pub(crate) lease: Duration,
 }
 
 impl<'a> Steps<'a> {
-    fn new(world: &'a PacketWorld) -> Self {
+    pub(crate) fn new(world: &'a PacketWorld) -> Self {
         let run = RunId::new(unique("steps"));
-        Self { world, run, fault: "fault".into(), topology: world.live() }
+        Self {
+            world,
+            run,
+            fault: "fault".into(),
+            topology: world.live(),
+            baseline: std::sync::OnceLock::new(),
+            lease: Duration::from_secs(60),
+        }
     }
 
-    fn cx(&self) -> Cx<'_> {
+    pub(crate) fn cx(&self) -> Cx<'_> {
         Cx {
             run: &self.run,
             trial: TrialIndex(0),
             fault: &self.fault,
             topology: &self.topology,
-            lease: Duration::from_secs(60),
+            lease: self.lease,
             deadline: Duration::from_secs(5),
             clock: &TestClock,
         }
     }
 
-    async fn arm(&self) -> Result<Value, FaultError> {
+    pub(crate) async fn arm(&self) -> Result<Value, FaultError> {
         let (injector, _) = self.world.fresh();
         injector.arm(&self.cx(), &self.world.spec).await
     }
 
-    async fn inject(&self) -> Value {
+    pub(crate) async fn inject(&self) -> Value {
         let undo = self.arm().await.unwrap();
-        let (injector, _) = self.world.fresh();
+        let (injector, witness) = self.world.fresh();
+        let baseline = witness.baseline(&self.cx(), &self.world.spec, &undo).await.unwrap();
+        self.baseline.set(baseline).unwrap();
         injector.inject(&self.cx(), &self.world.spec, &undo).await.unwrap();
         undo
     }
 
-    async fn revert(&self, undo: &Value) -> Result<Reverted, FaultError> {
+    pub(crate) async fn revert(&self, undo: &Value) -> Result<Reverted, FaultError> {
         let (injector, _) = self.world.fresh();
         injector.revert(&self.cx(), undo).await
     }
 
-    async fn look(&self, undo: &Value) -> Sighting {
+    pub(crate) async fn look(&self, undo: &Value) -> Sighting {
         let (_, witness) = self.world.fresh();
-        let debt = Debt { spec: &self.world.spec, undo, baseline: &Value::Null };
+        let baseline = self.baseline.get().unwrap_or(&Value::Null);
+        let debt = Debt { spec: &self.world.spec, undo, baseline };
         witness.look(&self.cx(), debt).await
     }
 }
 
 /// A name that no earlier run has used: what was reverted once is never injected again.
-fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     format!("{what}{}", folder.path().file_name().unwrap().to_string_lossy())
 }

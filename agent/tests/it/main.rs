@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conformance_packet_delay;
 mod conformance_packets;
 mod conformance_pods;
 mod conformance_proxy;
 mod golden;
+mod guest;
 mod namespace;
 mod proxy_control;
 mod proxy_edges;

@@ -19,16 +19,21 @@ pub(crate) struct Netns {
 impl Netns {
     /// With a loopback interface that is up; `None`, and a skip by name, where none can be had.
     pub(crate) fn make(test: &str) -> Option<Self> {
+        Self::make_with(test, &["nft", "list", "tables"])
+    }
+
+    /// The same where this program must succeed in it.
+    pub(crate) fn make_with(test: &str, program: &[&str]) -> Option<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let made = Self { name: format!("gdtest-{}-{number}", std::process::id()) };
         let name = &made.name;
         let works = ip(&["netns", "add", name])
             && ip(&["-n", name, "link", "set", "lo", "up"])
-            && ip(&["netns", "exec", name, "nft", "list", "tables"]);
+            && ip(&[&["netns", "exec", name], program].concat());
         if works {
             return Some(made);
         }
-        skip(&format!("netns: {test}"), "no network namespace can be had here, or no nft");
+        skip(&format!("netns: {test}"), "no network namespace can be had here, or no nft or tc");
         None
     }
 
@@ -52,8 +57,13 @@ impl Netns {
 
     /// What `nft` says there.
     pub(crate) fn nft(&self, arguments: &[&str]) -> String {
+        self.run("nft", arguments)
+    }
+
+    /// What a program says there.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
         let [ip, before @ ..] = self.way();
-        let output = Command::new(ip).args(before).arg("nft").args(arguments).output().unwrap();
+        let output = Command::new(ip).args(before).arg(program).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }

@@ -77,7 +77,8 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Opens one by a path of the kernel's.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let found = file.metadata()?;
         // A name whose namespace is gone is an empty file.
@@ -153,7 +154,8 @@ fn path(name: &NamespaceName) -> PathBuf {
     Path::new(NAMED).join(&name.0)
 }
 
-fn inode_of(pid: u32) -> io::Result<u64> {
+/// The number of the namespace of a process.
+pub(crate) fn inode_of(pid: u32) -> io::Result<u64> {
     fs::metadata(format!("/proc/{pid}/ns/net")).map(|found| found.ino())
 }
 

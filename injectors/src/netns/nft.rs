@@ -1,14 +1,12 @@
 //! Tables of `nft` in a namespace: each fault has one of its own, and touches no other.
 
 use std::net::SocketAddrV4;
-use std::path::Path;
 
-use harness_core::fault::{Cx, FaultError};
+use harness_core::fault::FaultError;
 use serde_json::Value;
 
-use super::namespace::Door;
+use super::inside::Inside;
 use crate::hash::hash;
-use crate::program::Call;
 
 /// What the names of all our tables begin with.
 const PREFIX: &str = "gameday-";
@@ -66,11 +64,24 @@ pub(super) fn table_name(fault: &str) -> String {
 
 /// The whole table as one transaction. It fails when the table is there already.
 pub(super) fn script(table: &str, endpoints: &[SocketAddrV4], rules: &[Rule]) -> String {
+    script_with(table, &[], endpoints, rules)
+}
+
+/// The same with further chains, which are empty, for rules to jump to.
+pub(super) fn script_with(
+    table: &str,
+    chains: &[&str],
+    endpoints: &[SocketAddrV4],
+    rules: &[Rule],
+) -> String {
     let mut text = format!(
         "create table inet {table}\n\
          add chain inet {table} {CHAIN} \
          {{ type filter hook input priority -150; policy accept; }}\n"
     );
+    for chain in chains {
+        text.push_str(&format!("add chain inet {table} {chain}\n"));
+    }
     for (index, endpoint) in endpoints.iter().enumerate() {
         let (ip, port) = (endpoint.ip(), endpoint.port());
         for way in
@@ -88,42 +99,14 @@ pub(super) fn script(table: &str, endpoints: &[SocketAddrV4], rules: &[Rule]) ->
     text
 }
 
-/// `nft` in one namespace, for one step of one fault.
-pub(super) struct Nft<'a> {
-    pub(super) cx: &'a Cx<'a>,
-    pub(super) door: &'a Door,
-    pub(super) verb: &'static str,
-}
-
-impl Nft<'_> {
-    async fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, FaultError> {
-        self.call("nft", arguments, input).await
-    }
-
-    /// Another program of the kernel's there.
-    pub(super) async fn call(
-        &self,
-        tool: &str,
-        arguments: &[&str],
-        input: &str,
-    ) -> Result<Vec<u8>, FaultError> {
-        let action = format!("{} by `{tool} {}`", self.verb, arguments.join(" "));
-        let failed = |why: String| FaultError::Failed { action: action.clone(), why };
-        let enter = format!("--net={}", self.door.path());
-        let all = [&[enter.as_str(), tool], arguments].concat();
-        let name = self.cx.name();
-        let program = Path::new("nsenter");
-        let call = Call { program, arguments: &all, fault: &name, verb: self.verb };
-        let within = self.cx.deadline;
-        let said = tokio::time::timeout(within.as_std(), call.exchange(input))
-            .await
-            .map_err(|_| FaultError::TimedOut { step: action.clone(), within })?
-            .map_err(failed)?;
-        if said.has_succeeded() { Ok(said.answer) } else { Err(failed(said.how_it_ended())) }
+/// `nft` there.
+impl Inside<'_> {
+    async fn nft(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, FaultError> {
+        self.run("nft", arguments, input).await
     }
 
     async fn list(&self, arguments: &[&str]) -> Result<Vec<Value>, FaultError> {
-        let answer = self.run(&[&["-j", "list"], arguments].concat(), "").await?;
+        let answer = self.nft(&[&["-j", "list"], arguments].concat(), "").await?;
         let mut answer: Value = serde_json::from_slice(&answer).map_err(|error| {
             FaultError::Unreadable { what: "list of nft".to_owned(), why: error.to_string() }
         })?;
@@ -157,12 +140,12 @@ impl Nft<'_> {
 
     /// Makes a table.
     pub(super) async fn make(&self, script: &str) -> Result<(), FaultError> {
-        self.run(&["-f", "-"], script).await.map(|_| ())
+        self.nft(&["-f", "-"], script).await.map(|_| ())
     }
 
     /// Deletes a table with all that is in it.
     pub(super) async fn delete(&self, table: &str) -> Result<(), FaultError> {
-        self.run(&["delete", "table", "inet", table], "").await.map(|_| ())
+        self.nft(&["delete", "table", "inet", table], "").await.map(|_| ())
     }
 }
 

@@ -15,18 +15,12 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::namespace::{Door, Namespace};
-use super::nft::{Nft, Rule, script, table_name};
+use super::inside::{self, INJECT, Inside};
+use super::namespace::Namespace;
+use super::nft::{Rule, script, table_name};
 use super::packet_witness::{PacketWitness, Sight};
 use super::place::Place;
-use crate::mark;
-use crate::program::{end_others, is_under_way};
 use crate::proxy::Says;
-
-/// The verb of an injection, in the environment of the programs that work on it.
-const INJECT: &str = "inject";
-/// Between two looks whether a killed program has ended.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What a scenario says about a fault on packets, and what is done to them.
 pub(crate) trait PacketSpec:
@@ -80,36 +74,6 @@ pub(super) fn entry<S: PacketSpec>(requires: Vec<Requirement>) -> FaultEntry {
     }
 }
 
-impl PacketDebt {
-    fn failed(&self, why: String) -> FaultError {
-        let action = format!("change the packets in `{}`", self.namespace.name);
-        FaultError::Failed { action, why }
-    }
-
-    fn door(&self) -> Result<Door, FaultError> {
-        let gone = || FaultError::NoTarget {
-            target: format!("network namespace `{}`", self.namespace.name),
-        };
-        self.namespace.reach().ok_or_else(gone)
-    }
-}
-
-/// Kills what still injects this fault, and waits until it has ended.
-async fn end_injections(cx: &Cx<'_>, name: &str) -> Result<(), FaultError> {
-    let until = cx.clock.now() + cx.deadline;
-    loop {
-        end_others(name, INJECT);
-        if !is_under_way(name, INJECT) {
-            return Ok(());
-        }
-        if cx.clock.now() >= until {
-            let action = "end an injection that was left".to_owned();
-            return Err(FaultError::Failed { action, why: "it does not end".to_owned() });
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
 impl<S: PacketSpec> Injector for PacketFault<S> {
     const KIND: &'static str = S::KIND;
     const SUMMARY: &'static str = S::SUMMARY;
@@ -126,16 +90,7 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
     }
 
     fn ready(spec: &S) -> Result<(), FaultError> {
-        let name = spec.place().namespace;
-        if Namespace::find(name)?.is_ours() {
-            return Ok(());
-        }
-        Err(FaultError::NoTarget {
-            target: format!(
-                "network namespace `{name}` around this process; \
-                 `ip netns exec {name} gameday run ...` begins a run in it"
-            ),
-        })
+        inside::ready(spec.place().namespace)
     }
 
     async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<PacketDebt, FaultError> {
@@ -143,8 +98,8 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
         let namespace = Namespace::find(place.namespace)?;
         let endpoints = place.endpoints(&namespace, cx.topology)?;
         let debt = PacketDebt { namespace, table: table_name(&cx.name()), endpoints };
-        let door = debt.door()?;
-        if (Nft { cx, door: &door, verb: "arm" }).has(&debt.table).await? {
+        let door = inside::door(&debt.namespace)?;
+        if (Inside { cx, door: &door, verb: "arm" }).has(&debt.table).await? {
             let what = format!("table {} of `{}`", debt.table, debt.namespace.name);
             return Err(FaultError::Conflict { what, why: "it is there already".to_owned() });
         }
@@ -157,24 +112,16 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
         spec: &S,
         undo: &PacketDebt,
     ) -> Result<Option<PacketDebt>, FaultError> {
-        let name = cx.name();
-        let late = || undo.failed("it was reverted before".to_owned());
-        if mark::is_reverted(&name) {
-            return Err(late());
-        }
-        let door = undo.door()?;
+        inside::refuse_late(cx, &undo.namespace)?;
+        let door = inside::door(&undo.namespace)?;
         let text = script(&undo.table, &undo.endpoints, &spec.rules());
-        Nft { cx, door: &door, verb: INJECT }.make(&text).await?;
-        // Somebody reverted while it was injecting: the engine will revert once more.
-        if mark::is_reverted(&name) {
-            return Err(late());
-        }
-        Ok(None)
+        Inside { cx, door: &door, verb: INJECT }.make(&text).await?;
+        inside::refuse_late(cx, &undo.namespace).map(|()| None)
     }
 
     async fn verify(&self, cx: &Cx<'_>, spec: &S, undo: &PacketDebt) -> Result<Effect, FaultError> {
         let Some(door) = undo.namespace.reach() else { return Ok(Effect::Absent) };
-        let nft = Nft { cx, door: &door, verb: "verify" };
+        let nft = Inside { cx, door: &door, verb: "verify" };
         let counted = nft.counted(&undo.table, undo.endpoints.len()).await?;
         // To the address, and from it.
         let whole = 2 * spec.rules().len();
@@ -183,14 +130,10 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
     }
 
     async fn revert(&self, cx: &Cx<'_>, undo: &PacketDebt) -> Result<Reverted, FaultError> {
-        let name = cx.name();
-        mark::reverted(&name)
-            .map_err(|error| undo.failed(format!("could not mark it: {error}")))?;
-        // An injection of a harness that died may still be under way.
-        end_injections(cx, &name).await?;
+        inside::begin_revert(cx, &undo.namespace).await?;
         // Rules go with their namespace.
         let Some(door) = undo.namespace.reach() else { return Ok(Reverted::WasClean) };
-        let nft = Nft { cx, door: &door, verb: "revert" };
+        let nft = Inside { cx, door: &door, verb: "revert" };
         if !nft.has(&undo.table).await? {
             return Ok(Reverted::WasClean);
         }

@@ -12,8 +12,9 @@ use harness_core::units::Duration;
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
+use super::inside::Inside;
 use super::namespace::Door;
-use super::nft::{Counted, Nft};
+use super::nft::Counted;
 use super::packet_fault::{PacketDebt, PacketSpec};
 use crate::proxy::{Question, SILENCE, Says, Seen, look_from, read, sum_up};
 
@@ -75,7 +76,7 @@ impl Sight {
 }
 
 /// Sockets that belong to the namespace.
-fn sockets(door: &Door, count: usize) -> Result<Vec<TcpSocket>, FaultError> {
+pub(super) fn sockets(door: &Door, count: usize) -> Result<Vec<TcpSocket>, FaultError> {
     let failed = |why: String| FaultError::Failed { action: "look".to_owned(), why };
     let make = || (0..count).map(|_| TcpSocket::new_v4()).collect::<std::io::Result<Vec<_>>>();
     door.within(make).map_err(failed)?.map_err(|error| failed(error.to_string()))
@@ -83,7 +84,7 @@ fn sockets(door: &Door, count: usize) -> Result<Vec<TcpSocket>, FaultError> {
 
 /// A socket that listens, by the kernel's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Listener {
+pub(super) struct Listener {
     at: SocketAddrV4,
     /// Fewer connections wait to be taken than may.
     has_room: bool,
@@ -91,8 +92,8 @@ struct Listener {
 
 /// Who listens in the namespace. The kernel is asked for listeners alone: a list of all sockets
 /// takes as long as there are connections on the machine.
-async fn listeners(nft: &Nft<'_>) -> Result<Vec<Listener>, FaultError> {
-    let answer = nft.call("ss", &["-H", "-l", "-t", "-n", "-4"], "").await?;
+pub(super) async fn listeners(inside: &Inside<'_>) -> Result<Vec<Listener>, FaultError> {
+    let answer = inside.run("ss", &["-H", "-l", "-t", "-n", "-4"], "").await?;
     Ok(read_listeners(&String::from_utf8_lossy(&answer)))
 }
 
@@ -106,13 +107,13 @@ fn read_listeners(text: &str) -> Vec<Listener> {
     text.lines().filter_map(one).collect()
 }
 
-fn listens(listeners: &[Listener], endpoint: SocketAddrV4) -> bool {
+pub(super) fn listens(listeners: &[Listener], endpoint: SocketAddrV4) -> bool {
     let same = |ip: &Ipv4Addr| ip == endpoint.ip() || ip.is_unspecified();
     let fits = |one: &Listener| one.at.port() == endpoint.port() && same(one.at.ip());
     listeners.iter().any(|one| fits(one) && one.has_room)
 }
 
-async fn open(socket: TcpSocket, endpoint: SocketAddr, patience: Duration) -> Opening {
+pub(super) async fn open(socket: TcpSocket, endpoint: SocketAddr, patience: Duration) -> Opening {
     match tokio::time::timeout(patience.as_std(), socket.connect(endpoint)).await {
         Ok(Ok(_)) => Opening::Open,
         Ok(Err(_)) => Opening::Broken,
@@ -121,7 +122,7 @@ async fn open(socket: TcpSocket, endpoint: SocketAddr, patience: Duration) -> Op
 }
 
 /// Opens a connection and asks, within a silence for both: a look must be short.
-async fn request(
+pub(super) async fn request(
     socket: TcpSocket,
     endpoint: SocketAddr,
     patience: Duration,
@@ -148,8 +149,8 @@ impl<S: PacketSpec> PacketWitness<S> {
         // Beside the waiting, a look reads the counters.
         let silence = SILENCE.min(cx.deadline.divided_by(3));
         let each = spec.requests() + spec.openings();
-        let nft = Nft { cx, door, verb: "look" };
-        let listeners = listeners(&nft).await?;
+        let inside = Inside { cx, door, verb: "look" };
+        let listeners = listeners(&inside).await?;
         let mut all = sockets(door, each * debt.endpoints.len())?;
         let looks: Vec<_> = debt
             .endpoints
@@ -198,7 +199,7 @@ impl<S: PacketSpec> PacketWitness<S> {
         };
         let mut sights = Self::see(cx, &spec, &debt, &door).await?;
         if sights.iter().any(|sight| spec.says(sight) != Says::NotInForce) {
-            let nft = Nft { cx, door: &door, verb: "look" };
+            let nft = Inside { cx, door: &door, verb: "look" };
             let counted = nft.counted(&debt.table, sights.len()).await?;
             for (sight, counted) in sights.iter_mut().zip(counted.into_iter().flatten()) {
                 sight.counted = Some(counted);

@@ -366,6 +366,9 @@ on_an_edge! {
     CorruptFault, Corrupt, "corrupt" { every_bytes: u64 };
     PartitionFault, Partition, "partition" { namespace: String, mode: PartitionMode };
     PacketLossFault, PacketLoss, "packet-loss" { namespace: String, share: Ratio };
+    PacketDelayFault, PacketDelay, "packet-delay" {
+        namespace: String, delay: Duration, jitter: Duration
+    };
     FlappingFault, Flapping, "flapping" { mode: Mode, down: Duration, up: Duration };
 }
 
@@ -428,7 +431,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(LabelFault), &[]));
     registry.register("lab", entry(Arc::new(CopyFault), &[]));
     registry.register("lab", entry(Arc::new(ResetFault), &[]));
-    let edges: [Arc<dyn DynInjector>; 9] = [
+    let edges: [Arc<dyn DynInjector>; 10] = [
         Arc::new(HttpLatencyFault),
         Arc::new(BandwidthFault),
         Arc::new(StallFault),
@@ -438,6 +441,7 @@ pub(crate) fn registry() -> Registry {
         Arc::new(FlappingFault),
         Arc::new(PartitionFault),
         Arc::new(PacketLossFault),
+        Arc::new(PacketDelayFault),
     ];
     for injector in edges {
         registry.register("lab", entry(injector, proxy));

@@ -31,7 +31,7 @@ fn quick(scenario: &str, defect: Option<&str>, netns: Option<&Netns>) -> (i32, S
 }
 
 /// Why this machine cannot do a kind of fault, where it cannot.
-fn lacks(kind: &str) -> Option<String> {
+pub(crate) fn lacks(kind: &str) -> Option<String> {
     let doctor = Place::new().gameday(&["doctor", "--json"]);
     let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
     let all = doctor["faults"].as_array().unwrap();
@@ -70,14 +70,18 @@ macro_rules! rows {
 
 /// The same in a network namespace, with a lab of its own in it; skipped where none can be had.
 macro_rules! rows_in_namespace {
-    ($($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+    ($kind:literal: $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
         $(
             #[test]
             fn $test() {
+                if let Some(why) = lacks($kind) {
+                    return skip(concat!("netns: ", stringify!($test)), &why);
+                }
                 let Some(netns) = Netns::make(stringify!($test)) else { return };
                 let (code, said) = quick($scenario, $defect, Some(&netns));
                 assert_eq!(code, $code, "{said}");
                 assert_eq!(netns.tables(), "", "no rule is left");
+                assert!(netns.queueing().contains("noqueue"), "no delay is left");
             }
         )+
     };
@@ -157,11 +161,19 @@ rows! {
     people_cannot_buy_without_fallback: "journey-browse-and-buy", Some("fallback=off") => 1;
 }
 
-rows_in_namespace! {
+rows_in_namespace! { "partition":
     a_partition_is_survived: "payments-partition", None => 0;
     a_partition_without_breaker: "payments-partition", Some("breaker=off") => 1;
+}
+
+rows_in_namespace! { "packet-loss":
     a_loss_of_packets_is_survived: "payments-packet-loss", None => 0;
     a_loss_of_packets_without_fallback: "payments-packet-loss", Some("fallback=off") => 1;
+}
+
+rows_in_namespace! { "packet-delay":
+    a_long_way_is_survived: "payments-packet-delay", None => 0;
+    a_long_way_without_fallback: "payments-packet-delay", Some("fallback=off") => 1;
 }
 
 rows_of! { "process-freeze":

@@ -19,16 +19,21 @@ pub(crate) struct Netns {
 impl Netns {
     /// With a loopback interface that is up; `None`, and a skip by name, where none can be had.
     pub(crate) fn make(test: &str) -> Option<Self> {
+        Self::make_with(test, &["nft", "list", "tables"])
+    }
+
+    /// The same where this program must succeed in it.
+    pub(crate) fn make_with(test: &str, program: &[&str]) -> Option<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let made = Self { name: format!("gdcli-{}-{number}", std::process::id()) };
         let name = &made.name;
         let works = ip(&["netns", "add", name])
             && ip(&["-n", name, "link", "set", "lo", "up"])
-            && ip(&["netns", "exec", name, "nft", "list", "tables"]);
+            && ip(&[&["netns", "exec", name], program].concat());
         if works {
             return Some(made);
         }
-        skip(&format!("netns: {test}"), "no network namespace can be had here, or no nft");
+        skip(&format!("netns: {test}"), "no network namespace can be had here, or no nft or tc");
         None
     }
 
@@ -57,9 +62,17 @@ impl Netns {
 
     /// The tables of `nft` there.
     pub(crate) fn tables(&self) -> String {
+        self.run(&["nft", "list", "tables"])
+    }
+
+    /// The queueing of its loopback interface.
+    pub(crate) fn queueing(&self) -> String {
+        self.run(&["tc", "qdisc", "show", "dev", "lo"])
+    }
+
+    fn run(&self, words: &[&str]) -> String {
         let way = self.way();
-        let list = ["nft", "list", "tables"];
-        let output = Command::new(&way[0]).args(&way[1..]).args(list).output().unwrap();
+        let output = Command::new(&way[0]).args(&way[1..]).args(words).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }

@@ -1,64 +1,16 @@
 //! The machine loses its power while a fault is in force, comes back with another boot id and a
 //! clock that was set: two User-Mode Linux guests, one after the other, over one directory.
 
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
+use super::guest::{self, GUEST_MAX, Guest, read};
 use super::{Figure, OUTAGE, skip};
 use crate::support::{Place, alone, short_scenario, until};
 use crate::target::newest_run;
 
-/// A guest has one slow processor, and its boot takes some seconds.
-const GUEST_MAX: Duration = Duration::from_secs(150);
-
-fn recipe() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/recipes/uml-guest.sh")
-}
-
-/// A guest that is under way.
-struct Guest(Child);
-
-impl Guest {
-    fn boot(place: &Place, script: &str) -> Self {
-        let name = place.write("guest-script.sh", script);
-        let child = Command::new("sh")
-            .arg(recipe())
-            .arg(place.path())
-            .arg(place.path().join(name))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Cuts its power.
-    fn cut(&mut self) {
-        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        // It may have ended by itself.
-        kill_process_group(group, Signal::KILL).unwrap_or_default();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.cut();
-    }
-}
-
-fn read(place: &Place, name: &str) -> String {
-    std::fs::read_to_string(place.path().join(name)).unwrap_or_default()
-}
-
 #[test]
 fn after_a_loss_of_power_another_boot_pays() {
-    if Command::new("linux.uml").arg("--version").output().is_err() {
+    if !guest::can_be_had() {
         return skip("loss_of_power", "there is no linux.uml here");
     }
     let _alone = alone();

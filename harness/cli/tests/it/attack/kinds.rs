@@ -15,6 +15,9 @@ use crate::target::{lab_up, newest_run, order_works};
 /// Lines of a ledger on a lab that was there before: header, armed, injected, paid.
 pub(super) const LINES: usize = 4;
 
+/// Until a run has written a line; a guest is slow.
+const LINE_MAX: Duration = Duration::from_mins(2);
+
 /// Kinds that no scenario of the catalogue can use: they need the user's own programs.
 const WITHOUT_SCENARIO: [&str; 1] = ["exec"];
 
@@ -152,7 +155,7 @@ fn kill_at(place: &Place, attacked: &Attacked<'_>, (kind, file): (&str, &str), l
     (attacked.prepare)(&runs_text);
     let arguments = [&["run", file, "--runs", &runs_text], attacked.arguments].concat();
     let mut run = place.start_by(attacked.way, &arguments);
-    let there = until(Duration::from_secs(30), || {
+    let there = until(LINE_MAX, || {
         (ledger(&runs).lines().count() >= line || !run.is_running()).then_some(())
     });
     assert!(there.is_some(), "{at}: the line is written");

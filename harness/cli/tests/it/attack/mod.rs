@@ -5,6 +5,7 @@
 mod boot;
 mod containers;
 mod disk;
+mod guest;
 mod kinds;
 mod packets;
 mod parts;

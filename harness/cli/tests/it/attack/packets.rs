@@ -3,15 +3,24 @@
 
 use serde_json::Value;
 
+use super::guest;
 use super::kinds::{Attacked, kill_at_each_line, scenario};
+use super::{SAFE_MAX, skip};
+use crate::catalogue::lacks;
 use crate::netns::Netns;
-use crate::support::{Place, alone};
+use crate::support::{Place, alone, until};
 use crate::target::{order_works, shop};
 
 /// Kinds that act in a network namespace which the scenario names, and their scenarios: they are
 /// refused where the other kinds are attacked.
-pub(super) const IN_NAMESPACE: [(&str, &str); 2] =
-    [("partition", "payments-partition"), ("packet-loss", "payments-packet-loss")];
+pub(super) const IN_NAMESPACE: [(&str, &str); 3] = [
+    ("partition", "payments-partition"),
+    ("packet-loss", "payments-packet-loss"),
+    (DELAY, "payments-packet-delay"),
+];
+
+/// It has two mechanisms, of which the kernel may have none.
+const DELAY: &str = "packet-delay";
 
 /// The specification of the kind's scenario, in this namespace.
 fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
@@ -20,9 +29,8 @@ fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
     plan["faults"][0]["spec"].to_string()
 }
 
-#[test]
-fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_line() {
-    let Some(netns) = Netns::make("packets_killed") else { return };
+/// Kills runs of these kinds, one after the other, in a lab of their own in the namespace.
+fn attack(netns: &Netns, kinds: &[(&str, &str)]) {
     let _alone = alone();
     let place = Place::new();
     let way = netns.way();
@@ -30,23 +38,63 @@ fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_l
     assert_eq!(up.code, 0, "{up:?}");
     let address = shop(&place.path().join("shop"));
     let works = || netns.within(|| order_works(&address));
-    assert!(works(), "the shop takes orders before");
-    for (kind, name) in IN_NAMESPACE {
-        let text = scenario(kind, &spec(&place, &netns, name));
+    // A guest is slow at first.
+    let before = until(SAFE_MAX, || works().then_some(()));
+    assert!(before.is_some(), "the shop takes orders before");
+    for (kind, name) in kinds {
+        let text = scenario(kind, &spec(&place, netns, name));
         let file = place.write(&format!("{kind}.yaml"), &text);
         let attacked = Attacked {
             way: &way,
             arguments: &["--lab", "shop"],
             // Nothing of the run before is left.
-            prepare: &|_| assert_eq!(netns.tables(), "", "{kind}"),
+            prepare: &|_| is_as_before(netns, kind),
             works: &works,
         };
         kill_at_each_line(&place, &attacked, (kind, &file));
-        assert_eq!(netns.tables(), "", "{kind}");
+        is_as_before(netns, kind);
     }
     let down = place.start_by(&way, &["lab", "down", "--state", "shop"]).end();
     assert_eq!(down.code, 0, "{down:?}");
     assert!(place.processes().is_empty(), "{:?}", place.processes());
+}
+
+fn is_as_before(netns: &Netns, kind: &str) {
+    assert!(netns.queueing().contains("noqueue"), "{kind}: {}", netns.queueing());
+    // The guest's kernel has no tables at all.
+    if !guest::is_one() {
+        assert_eq!(netns.tables(), "", "{kind}");
+    }
+}
+
+#[test]
+fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_line() {
+    let Some(netns) = Netns::make("packets_killed") else { return };
+    let can = |(kind, _): &&(&str, &str)| match lacks(kind) {
+        Some(why) => {
+            skip(&format!("netns: packets_killed, {kind}"), &why);
+            false
+        }
+        None => true,
+    };
+    let kinds: Vec<_> = IN_NAMESPACE.iter().filter(can).copied().collect();
+    attack(&netns, &kinds);
+}
+
+/// The kernel's own delay knows nothing of our processes, and stays when all of them are dead.
+#[test]
+fn a_delay_of_the_kernels_own_is_taken_back_at_any_ledger_line_in_a_guest() {
+    if !guest::is_one() {
+        return guest::run(
+            "netns: packet_delay_killed_in_a_guest",
+            "at_any_ledger_line_in_a_guest",
+        );
+    }
+    guest::load(&["net/sched/sch_netem", "net/sched/sch_prio", "net/sched/cls_u32"]);
+    assert_eq!(lacks(DELAY), None);
+    let netns = Netns::make_with("packet_delay_killed", &["tc", "qdisc", "show"]).unwrap();
+    let delay = IN_NAMESPACE.iter().filter(|(kind, _)| *kind == DELAY).copied();
+    attack(&netns, &delay.collect::<Vec<_>>());
 }
 
 #[test]

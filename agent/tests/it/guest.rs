@@ -1,0 +1,76 @@
+//! Tests in another kernel: this very program once more, in a User-Mode Linux guest, which can load
+//! what this machine's kernel may lack.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use harness_core::time::Clock as _;
+use harness_core::units::Duration;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::system::{finit_module, uname};
+
+use crate::world::{TestClock, skip};
+
+/// A guest has one slow processor, and its boot takes some seconds.
+const GUEST_MAX: Duration = Duration::from_secs(300);
+/// Between two looks whether it has ended.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Whether this process runs in one.
+pub(crate) fn is_one() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
+}
+
+/// Loads modules of the guest's kernel: `net/sched/sch_netem`.
+pub(crate) fn load(modules: &[&str]) {
+    let kernel = uname();
+    let release = kernel.release().to_str().unwrap();
+    for module in modules {
+        let path = format!("/usr/lib/uml/modules/{release}/kernel/{module}.ko");
+        match finit_module(File::open(path).unwrap(), c"", 0) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => panic!("{module}: {error}"),
+        }
+    }
+}
+
+/// Runs the tests whose names contain `filter` in a guest, and shows what they say; left out by
+/// name where there is no User-Mode Linux.
+pub(crate) fn run(test: &str, filter: &str) {
+    if Command::new("linux.uml").arg("--version").output().is_err() {
+        return skip(&format!("netns: {test}"), "there is no linux.uml here");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let program = program.display();
+    let script = place.path().join("script.sh");
+    let words = format!("uname -r\n{program} {filter} --nocapture --test-threads 1\n");
+    File::create(&script).unwrap().write_all(words.as_bytes()).unwrap();
+    let mut guest = Command::new("sh")
+        .arg(recipe())
+        .args([place.path(), &script])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let until = TestClock.now() + GUEST_MAX;
+    while guest.try_wait().unwrap().is_none() && TestClock.now() < until {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    let group = Pid::from_raw(i32::try_from(guest.id()).unwrap()).unwrap();
+    // It may have ended by itself.
+    kill_process_group(group, Signal::KILL).unwrap_or_default();
+    guest.wait().unwrap();
+    let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap_or_default();
+    let (output, status) = (read("output"), read("status"));
+    println!("{output}");
+    assert_eq!(status.trim(), "0", "{output}\n{}", read("console"));
+}
+
+fn recipe() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/recipes/uml-guest.sh")
+}
