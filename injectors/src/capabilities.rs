@@ -47,7 +47,7 @@ struct Probe {
 const START_ENGINE: &str = "start dockerd or `podman system service`, or name its socket";
 
 /// In the order of their names.
-const PROBES: [Probe; 19] = [
+const PROBES: [Probe; 20] = [
     probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
     probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
     probe("cgroup-memory", cgroup_memory, "needs root and a writable cgroup hierarchy with memory"),
