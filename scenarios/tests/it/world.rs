@@ -335,7 +335,7 @@ on_some_instances! {
     LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
     PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
     MemoryFault, Headroom, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
-    ReleaseFault, BadRelease, "bad-release", Reversible, "rollout by the supervisor"
+    ReleaseFault, Rollout, "bad-release", Reversible, "rollout by the supervisor"
         { release: String, flaw: Flaw };
 }
 

@@ -42,6 +42,7 @@ pub(super) fn load(modules: &[&str]) {
 
 /// Runs the tests of this program whose names contain `filter` in a guest; left out by name where
 /// there can be none.
+#[expect(clippy::print_stdout, reason = "what was measured in the guest is the evidence")]
 pub(super) fn run(test: &str, filter: &str) {
     if !can_be_had() {
         return skip(test, "there is no linux.uml here");
