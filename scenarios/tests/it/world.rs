@@ -334,7 +334,7 @@ on_some_instances! {
     ShortageFault, Shortage, "fd-limit", Reversible, "prlimit" { room: u32 };
     LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
     PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
-    MemoryFault, Headroom, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
+    MemoryFault, Scarcity, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
     ReleaseFault, Rollout, "bad-release", Reversible, "rollout by the supervisor"
         { release: String, flaw: Flaw };
 }
