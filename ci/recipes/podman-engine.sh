@@ -66,13 +66,14 @@ IMAGE
     (engine run --rm --pull never --network none --entrypoint /bin/busybox web true) >"$try" 2>&1 ||
         missing "no container can be started: $(tail -n 1 "$try")"
     # Addresses are given out by the network's name, and for all engines of the machine together.
-    (engine network create --subnet 10.89.7.0/24 "$namespace") >/dev/null
+    (engine network create --subnet 10.89.7.0/24 "$namespace") >"$try" 2>&1 ||
+        missing "no network can be made: $(tail -n 1 "$try")"
     (engine system service --time 0 "unix://$dir/api.sock") >"$dir/api.log" 2>&1 </dev/null &
     echo $! >"$dir/api.pid"
     looks=200
     until [ -S "$dir/api.sock" ]; do
         looks=$((looks - 1))
-        [ $looks -gt 0 ] || { cat "$dir/api.log" >&2; exit 1; }
+        [ $looks -gt 0 ] || missing "the engine does not start: $(tail -n 1 "$dir/api.log")"
         sleep 0.05
     done
     ;;

@@ -36,7 +36,7 @@ fn begin(test: &str) -> Option<(Netns, String)> {
             Some((namespace, mechanism))
         }
         Some(Capability::Missing(why)) => {
-            skip(&format!("netns: {test}"), &why);
+            skip(&format!("packet-delay: {test}"), &why);
             None
         }
         None => panic!("the probe has no name"),

@@ -39,6 +39,7 @@ pub(crate) fn load(modules: &[&str]) {
 
 /// Runs the tests whose names contain `filter` in a guest, and shows what they say; left out by
 /// name where there is no User-Mode Linux.
+#[expect(clippy::print_stdout, reason = "what was measured in the guest is the evidence")]
 pub(crate) fn run(test: &str, filter: &str) {
     if Command::new("linux.uml").arg("--version").output().is_err() {
         return skip(&format!("netns: {test}"), "there is no linux.uml here");

@@ -70,12 +70,13 @@ macro_rules! rows {
 
 /// The same in a network namespace, with a lab of its own in it; skipped where none can be had.
 macro_rules! rows_in_namespace {
-    ($kind:literal: $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+    ($group:literal, $kind:literal:
+        $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
         $(
             #[test]
             fn $test() {
                 if let Some(why) = lacks($kind) {
-                    return skip(concat!("netns: ", stringify!($test)), &why);
+                    return skip(concat!($group, ": ", stringify!($test)), &why);
                 }
                 let Some(netns) = Netns::make(stringify!($test)) else { return };
                 let (code, said) = quick($scenario, $defect, Some(&netns));
@@ -161,17 +162,17 @@ rows! {
     people_cannot_buy_without_fallback: "journey-browse-and-buy", Some("fallback=off") => 1;
 }
 
-rows_in_namespace! { "partition":
+rows_in_namespace! { "netns", "partition":
     a_partition_is_survived: "payments-partition", None => 0;
     a_partition_without_breaker: "payments-partition", Some("breaker=off") => 1;
 }
 
-rows_in_namespace! { "packet-loss":
+rows_in_namespace! { "netns", "packet-loss":
     a_loss_of_packets_is_survived: "payments-packet-loss", None => 0;
     a_loss_of_packets_without_fallback: "payments-packet-loss", Some("fallback=off") => 1;
 }
 
-rows_in_namespace! { "packet-delay":
+rows_in_namespace! { "packet-delay", "packet-delay":
     a_long_way_is_survived: "payments-packet-delay", None => 0;
     a_long_way_without_fallback: "payments-packet-delay", Some("fallback=off") => 1;
 }

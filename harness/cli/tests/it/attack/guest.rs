@@ -1,67 +1,20 @@
 //! User-Mode Linux guests: another kernel, another boot, over one directory of this machine.
 
-use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use rustix::system::{finit_module, uname};
 
-use super::skip;
-use crate::support::{Place, alone, until};
+use crate::support::Place;
 
 /// A guest has one slow processor, and its boot takes some seconds.
 pub(super) const GUEST_MAX: Duration = Duration::from_secs(150);
-/// The same for a whole test in it.
-const TEST_MAX: Duration = Duration::from_mins(10);
 
 /// Whether there can be guests here.
 pub(super) fn can_be_had() -> bool {
     Command::new("linux.uml").arg("--version").output().is_ok()
-}
-
-/// Whether this process runs in one.
-pub(super) fn is_one() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
-}
-
-/// Loads modules of the guest's kernel: `net/sched/sch_netem`.
-pub(super) fn load(modules: &[&str]) {
-    let kernel = uname();
-    let release = kernel.release().to_str().unwrap();
-    for module in modules {
-        let path = format!("/usr/lib/uml/modules/{release}/kernel/{module}.ko");
-        match finit_module(File::open(path).unwrap(), c"", 0) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => panic!("{module}: {error}"),
-        }
-    }
-}
-
-/// Runs the tests of this program whose names contain `filter` in a guest; left out by name where
-/// there can be none.
-#[expect(clippy::print_stdout, reason = "what was measured in the guest is the evidence")]
-pub(super) fn run(test: &str, filter: &str) {
-    if !can_be_had() {
-        return skip(test, "there is no linux.uml here");
-    }
-    let _alone = alone();
-    let place = Place::new();
-    let program = std::env::current_exe().unwrap();
-    // What the tests can keep is kept in the guest's directory, and shown.
-    let words = format!(
-        "GAMEDAY_FIGURES={0}/figures GAMEDAY_BLESS_UNDO={0} {1} {filter} --nocapture\n",
-        place.path().display(),
-        program.display()
-    );
-    let _guest = Guest::boot(&place, &words);
-    let ended = until(TEST_MAX, || place.path().join("status").exists().then_some(()));
-    let said = ["output", "figures", "packet-delay.json"].map(|name| read(&place, name)).join("\n");
-    println!("{said}");
-    assert!(ended.is_some(), "the guest ends: {said}\n{}", read(&place, "console"));
-    assert_eq!(read(&place, "status").trim(), "0", "{said}\n{}", read(&place, "console"));
 }
 
 fn recipe() -> PathBuf {

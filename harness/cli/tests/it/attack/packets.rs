@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-use super::guest;
 use super::kinds::{Attacked, kill_at_each_line, scenario};
 use super::{SAFE_MAX, skip};
 use crate::catalogue::lacks;
@@ -16,11 +15,8 @@ use crate::target::{order_works, shop};
 pub(super) const IN_NAMESPACE: [(&str, &str); 3] = [
     ("partition", "payments-partition"),
     ("packet-loss", "payments-packet-loss"),
-    (DELAY, "payments-packet-delay"),
+    ("packet-delay", "payments-packet-delay"),
 ];
-
-/// It has two mechanisms, of which the kernel may have none.
-const DELAY: &str = "packet-delay";
 
 /// The specification of the kind's scenario, in this namespace.
 fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
@@ -38,7 +34,6 @@ fn attack(netns: &Netns, kinds: &[(&str, &str)]) {
     assert_eq!(up.code, 0, "{up:?}");
     let address = shop(&place.path().join("shop"));
     let works = || netns.within(|| order_works(&address));
-    // A guest is slow at first.
     let before = until(SAFE_MAX, || works().then_some(()));
     assert!(before.is_some(), "the shop takes orders before");
     for (kind, name) in kinds {
@@ -61,10 +56,7 @@ fn attack(netns: &Netns, kinds: &[(&str, &str)]) {
 
 fn is_as_before(netns: &Netns, kind: &str) {
     assert!(netns.queueing().contains("noqueue"), "{kind}: {}", netns.queueing());
-    // The guest's kernel has no tables at all.
-    if !guest::is_one() {
-        assert_eq!(netns.tables(), "", "{kind}");
-    }
+    assert_eq!(netns.tables(), "", "{kind}");
 }
 
 #[test]
@@ -72,29 +64,14 @@ fn rules_of_the_kernel_are_taken_back_when_the_harness_is_killed_at_any_ledger_l
     let Some(netns) = Netns::make("packets_killed") else { return };
     let can = |(kind, _): &&(&str, &str)| match lacks(kind) {
         Some(why) => {
-            skip(&format!("netns: packets_killed, {kind}"), &why);
+            let group = if *kind == "packet-delay" { kind } else { "netns" };
+            skip(&format!("{group}: packets_killed, {kind}"), &why);
             false
         }
         None => true,
     };
     let kinds: Vec<_> = IN_NAMESPACE.iter().filter(can).copied().collect();
     attack(&netns, &kinds);
-}
-
-/// The kernel's own delay knows nothing of our processes, and stays when all of them are dead.
-#[test]
-fn a_delay_of_the_kernels_own_is_taken_back_at_any_ledger_line_in_a_guest() {
-    if !guest::is_one() {
-        return guest::run(
-            "netns: packet_delay_killed_in_a_guest",
-            "at_any_ledger_line_in_a_guest",
-        );
-    }
-    guest::load(&["net/sched/sch_netem", "net/sched/sch_prio", "net/sched/cls_u32"]);
-    assert_eq!(lacks(DELAY), None);
-    let netns = Netns::make_with("packet_delay_killed", &["tc", "qdisc", "show"]).unwrap();
-    let delay = IN_NAMESPACE.iter().filter(|(kind, _)| *kind == DELAY).copied();
-    attack(&netns, &delay.collect::<Vec<_>>());
 }
 
 #[test]
