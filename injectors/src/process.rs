@@ -63,11 +63,11 @@ pub fn is_stopped(identity: &ProcessIdentity) -> Option<bool> {
     (same && !is_dead(found.state)).then_some(found.state == 'T')
 }
 
-/// Whether the kernel may not kill that process when memory is short.
-pub(crate) fn is_spared_for_want_of_memory(identity: &ProcessIdentity) -> Result<bool, String> {
+/// How ready the kernel is to kill that process when memory is short, -1000 (never) to 1000.
+pub(crate) fn oom_score_adj(identity: &ProcessIdentity) -> Result<i32, String> {
     let path = format!("/proc/{}/oom_score_adj", identity.pid);
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    Ok(text.trim() == "-1000")
+    text.trim().parse().map_err(|error| format!("{path}: {error}"))
 }
 
 /// Kills that very process.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::pod_kill::{PodKill, PodKillDebt, PodKillSpec};
 use super::process_fault::{ProcessDebt, ProcessFault, ProcessSpec, ProcessWitness, is_healthy};
 use crate::cgroup::{Group, Rule};
-use crate::process::is_spared_for_want_of_memory;
+use crate::process::oom_score_adj;
 use crate::proxy::{Says, Seen};
 use crate::standing::Standing;
 use crate::targets::{Targets, Which};
@@ -34,6 +34,8 @@ const CONNECTIONS_MIN: u64 = 64;
 const CONNECTIONS_MAX: u64 = 512;
 /// So many where there is no limit to reach.
 const CONNECTIONS_FREE: usize = 8;
+/// The kernel never kills a process with this `oom_score_adj`.
+const NEVER_KILLED: i32 = -1000;
 
 /// What a scenario says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +103,24 @@ pub(crate) struct Limited {
     headroom: Size,
 }
 
+impl MemorySpec {
+    /// What the kernel may not kill is refused.
+    fn decide_by(
+        &self,
+        oom_score_adj: i32,
+        process: &ProcessIdentity,
+        name: &str,
+    ) -> Result<Limited, String> {
+        if oom_score_adj == NEVER_KILLED {
+            let why = "the kernel may not kill it (its oom_score_adj is -1000), so it would wait \
+                       for memory for ever";
+            return Err(why.to_owned());
+        }
+        let group = Group::choose(Rule::Memory(self.headroom), process, name)?;
+        Ok(Limited { group, headroom: self.headroom })
+    }
+}
+
 impl ProcessSpec for MemorySpec {
     const KIND: &'static str = "memory-pressure";
     const SUMMARY: &'static str = "instances of a service are killed when they want more memory";
@@ -113,13 +133,7 @@ impl ProcessSpec for MemorySpec {
     }
 
     fn decide(&self, process: &ProcessIdentity, name: &str) -> Result<Limited, String> {
-        if is_spared_for_want_of_memory(process)? {
-            let why = "the kernel may not kill it (its oom_score_adj is -1000), so it would wait \
-                       for memory for ever";
-            return Err(why.to_owned());
-        }
-        let group = Group::choose(Rule::Memory(self.headroom), process, name)?;
-        Ok(Limited { group, headroom: self.headroom })
+        self.decide_by(oom_score_adj(process)?, process, name)
     }
 
     fn make(process: &ProcessIdentity, change: &Limited) -> Result<(), String> {
@@ -271,7 +285,6 @@ mod tests {
 
     use super::*;
     use crate::process::identity;
-    use crate::skips::skip;
 
     fn spec(service: &str) -> MemorySpec {
         serde_json::from_value(json!({"service": service, "headroom": "64MiB"})).unwrap()
@@ -303,16 +316,10 @@ mod tests {
     /// It would be neither served nor killed, and nobody would replace it.
     #[test]
     fn a_process_that_the_kernel_may_not_kill_is_refused() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let process = identity(child.id()).unwrap();
-        let spared = std::fs::write(format!("/proc/{}/oom_score_adj", process.pid), "-1000");
-        let decided = spec("payments").decide(&process, "spared");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        match spared {
-            Ok(()) => assert!(decided.unwrap_err().contains("may not kill it")),
-            Err(error) => skip("cgroup: a_process_to_be_spared", &error.to_string()),
-        }
+        let own = identity(std::process::id()).unwrap();
+        assert!((-1000..=1000).contains(&oom_score_adj(&own).unwrap()));
+        let decided = spec("payments").decide_by(-1000, &own, "spared");
+        assert!(decided.unwrap_err().contains("may not kill it"));
     }
 
     #[test]
