@@ -7,7 +7,7 @@ use harness_core::fault::{Capability, FaultError, Reverted, Sighting};
 use harness_core::time::Clock as _;
 use harness_core::units::Duration;
 use injectors::conformance::check;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::conformance_packets::{PacketWorld, Steps, unique};
 use crate::guest;
@@ -59,11 +59,21 @@ fn round_trips(namespace: &Netns, to: SocketAddr) -> [Duration; 3] {
     [all[0], all[ROUND_TRIPS / 2], all[ROUND_TRIPS - 1]]
 }
 
+/// The witness comes to say so: on a machine that is busy, a look now and then says nothing.
+async fn seen(steps: &Steps<'_>, undo: &Value, wanted: impl Fn(&Sighting) -> bool) {
+    let until = TestClock.now() + Duration::from_secs(20);
+    loop {
+        let sighting = steps.look(undo).await;
+        if wanted(&sighting) {
+            return;
+        }
+        assert!(TestClock.now() < until, "{sighting:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packet_delay_conforms() {
-    // A guest is slow by itself.
-    let short = if guest::is_one() { "40ms" } else { "5ms" };
-    let few = json!({"edge": EDGE, "delay": short});
+    let few = json!({"edge": EDGE, "delay": "5ms"});
     let many = json!({"service": "payments", "delay": "60ms", "jitter": "20ms"});
     for spec in [few, many] {
         let Some((namespace, mechanism)) = begin("packet_delay_conforms") else { return };
@@ -99,7 +109,7 @@ async fn packets_take_as_long_as_they_were_asked_to() {
     let (during, other) =
         (round_trips(namespace, to), round_trips(namespace, world.behind.address));
     let meanwhile = queueing(namespace);
-    assert!(matches!(steps.look(&undo).await, Sighting::InForce(_)));
+    seen(&steps, &undo, |sighting| matches!(sighting, Sighting::InForce(_))).await;
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
     let (is, after) = (queueing(namespace), round_trips(namespace, to));
     println!("{mechanism}, 20 ms each way; shortest, middle and longest of {ROUND_TRIPS}:");
@@ -116,7 +126,7 @@ async fn packets_take_as_long_as_they_were_asked_to() {
         assert!(quick[0] <= BESIDE, "{}", quick[0]);
     }
     assert_eq!(is, was, "the queueing is as it was");
-    assert!(matches!(steps.look(&undo).await, Sighting::NotInForce(_)));
+    seen(&steps, &undo, |sighting| matches!(sighting, Sighting::NotInForce(_))).await;
 }
 
 /// Where the kernel has it: what could not be put back is never taken away.
@@ -144,7 +154,7 @@ async fn queueing_of_others_is_left_alone() {
     let refused = steps.revert(&undo).await;
     assert!(matches!(refused, Err(FaultError::Conflict { .. })), "{refused:?}");
     assert_eq!(queueing(namespace), theirs);
-    assert!(matches!(steps.look(&undo).await, Sighting::NotInForce(_)));
+    seen(&steps, &undo, |sighting| matches!(sighting, Sighting::NotInForce(_))).await;
     tc("qdisc del dev lo root");
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::WasClean), "somebody has put it back");
 }
@@ -170,14 +180,14 @@ async fn what_is_not_renewed_is_let_go() {
         assert!(TestClock.now() < until, "the lease ends");
     }
     assert!(namespace.nft(&["list", "tables"]).contains("gameday-"), "the rules are there");
-    assert!(matches!(steps.look(&undo).await, Sighting::NotInForce(_)));
+    seen(&steps, &undo, |sighting| matches!(sighting, Sighting::NotInForce(_))).await;
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
 }
 
 #[test]
-fn all_of_this_by_the_kernels_own_mechanism_in_a_guest() {
-    // In the guest, this is one of the tests that are run.
+fn the_kernels_own_mechanism_delays_and_puts_back_in_a_guest() {
+    // A guest is too slow for all of the suite; these two are the ones that tell of its mechanism.
     if !guest::is_one() {
-        guest::run("packet_delay_in_a_guest", "conformance_packet_delay::");
+        guest::run("packet_delay_in_a_guest", "packets_take_as_long queueing_of_others");
     }
 }
