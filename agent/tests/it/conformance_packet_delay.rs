@@ -59,6 +59,18 @@ fn round_trips(namespace: &Netns, to: SocketAddr) -> [Duration; 3] {
     [all[0], all[ROUND_TRIPS / 2], all[ROUND_TRIPS - 1]]
 }
 
+/// The same once the shortest takes no longer than this; on a machine that is busy for some
+/// moments, not even that one is quick.
+fn round_trips_within(namespace: &Netns, to: SocketAddr, most: Duration) -> [Duration; 3] {
+    let until = TestClock.now() + Duration::from_secs(20);
+    loop {
+        let trips = round_trips(namespace, to);
+        if trips[0] <= most || TestClock.now() >= until {
+            return trips;
+        }
+    }
+}
+
 /// The witness comes to say so: on a machine that is busy, a look now and then says nothing.
 async fn seen(steps: &Steps<'_>, undo: &Value, wanted: impl Fn(&Sighting) -> bool) {
     let until = TestClock.now() + Duration::from_secs(20);
@@ -104,14 +116,15 @@ async fn packets_take_as_long_as_they_were_asked_to() {
     let world = PacketWorld::new(namespace, "packet-delay", spec);
     let (namespace, to) = (&world.namespace, world.callee.address());
     let steps = Steps::new(&world);
-    let (was, before) = (queueing(namespace), round_trips(namespace, to));
+    let added = Duration::from_millis(40);
+    let (was, before) = (queueing(namespace), round_trips_within(namespace, to, BESIDE));
     let undo = steps.inject().await;
-    let (during, other) =
-        (round_trips(namespace, to), round_trips(namespace, world.behind.address));
+    let during = round_trips_within(namespace, to, added + BESIDE);
+    let other = round_trips_within(namespace, world.behind.address, BESIDE);
     let meanwhile = queueing(namespace);
     seen(&steps, &undo, |sighting| matches!(sighting, Sighting::InForce(_))).await;
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
-    let (is, after) = (queueing(namespace), round_trips(namespace, to));
+    let (is, after) = (queueing(namespace), round_trips_within(namespace, to, BESIDE));
     println!("{mechanism}, 20 ms each way; shortest, middle and longest of {ROUND_TRIPS}:");
     for (when, [shortest, middle, longest], queueing) in
         [("before", before, &was), ("during", during, &meanwhile), ("after", after, &is)]
@@ -119,7 +132,6 @@ async fn packets_take_as_long_as_they_were_asked_to() {
         println!("{when:>7}: {shortest} {middle} {longest}; {queueing:?}");
     }
     println!("  other port, during: {} {} {}", other[0], other[1], other[2]);
-    let added = Duration::from_millis(40);
     assert!(during[0] >= added, "no packet is quick: {}", during[0]);
     assert!(during[0] <= added + BESIDE, "{}", during[0]);
     for quick in [before, other, after] {
