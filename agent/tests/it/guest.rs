@@ -3,21 +3,18 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
-use harness_core::time::Clock as _;
-use harness_core::units::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::system::{finit_module, uname};
+use tokio::process::Command;
 
-use crate::world::{TestClock, skip};
+use crate::world::skip;
 
 /// A guest has one slow processor, and its boot takes some seconds.
-const GUEST_MAX: Duration = Duration::from_secs(300);
-/// Between two looks whether it has ended.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+const GUEST_MAX: Duration = Duration::from_mins(5);
 
 /// Whether this process runs in one.
 pub(crate) fn is_one() -> bool {
@@ -40,8 +37,8 @@ pub(crate) fn load(modules: &[&str]) {
 /// Runs the tests whose names contain `filter` in a guest, and shows what they say; left out by
 /// name where there is no User-Mode Linux.
 #[expect(clippy::print_stdout, reason = "what was measured in the guest is the evidence")]
-pub(crate) fn run(test: &str, filter: &str) {
-    if Command::new("linux.uml").arg("--version").output().is_err() {
+pub(crate) async fn run(test: &str, filter: &str) {
+    if Command::new("linux.uml").arg("--version").output().await.is_err() {
         return skip(&format!("netns: {test}"), "there is no linux.uml here");
     }
     let place = tempfile::tempdir().unwrap();
@@ -58,17 +55,15 @@ pub(crate) fn run(test: &str, filter: &str) {
         .process_group(0)
         .spawn()
         .unwrap();
-    let until = TestClock.now() + GUEST_MAX;
-    while guest.try_wait().unwrap().is_none() && TestClock.now() < until {
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    let group = Pid::from_raw(i32::try_from(guest.id()).unwrap()).unwrap();
+    let group = guest.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).unwrap();
+    let ended = tokio::time::timeout(GUEST_MAX, guest.wait()).await;
     // It may have ended by itself.
     kill_process_group(group, Signal::KILL).unwrap_or_default();
-    guest.wait().unwrap();
+    guest.wait().await.unwrap();
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap_or_default();
     let (output, status) = (read("output"), read("status"));
     println!("{output}");
+    assert!(ended.is_ok(), "the guest ends: {output}\n{}", read("console"));
     assert_eq!(status.trim(), "0", "{output}\n{}", read("console"));
 }
 
