@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +12,9 @@ use std::time::Duration;
 use harness_core::fault::Capability;
 use harness_core::topology::ProcessIdentity;
 use harness_core::units::Size;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
 use rustix::process::{Pid, PidfdFlags, getpid, getuid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
@@ -131,10 +133,13 @@ fn loopback() -> Result<String, String> {
 
 fn unix_sockets() -> Result<String, String> {
     let exchange = || -> std::io::Result<()> {
-        let name = format!("gameday-probe-{}", getpid().as_raw_pid());
-        let address = SocketAddr::from_abstract_name(name)?;
-        let listener = UnixListener::bind_addr(&address)?;
-        let mut near = UnixStream::connect_addr(&address)?;
+        // The kernel chooses a free abstract name, unix(7): probes may run side by side.
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &SocketAddrUnix::new_unnamed())?;
+        listen(&socket, 1)?;
+        let listener = UnixListener::from(socket);
+        let mut near = UnixStream::connect_addr(&listener.local_addr()?)?;
         let (mut far, _) = listener.accept()?;
         far.set_read_timeout(Some(SOCKET_LIMIT))?;
         near.write_all(&[7])?;
@@ -426,6 +431,18 @@ mod tests {
         }
         let unknown = capabilities_of(["warp-drive"]);
         assert!(matches!(unknown["warp-drive"], Capability::Missing(_)));
+    }
+
+    #[test]
+    fn probes_do_not_disturb_one_another() {
+        std::thread::scope(|scope| {
+            let probes = (0..8).map(|_| {
+                scope.spawn(|| (0..500).map(|_| unix_sockets()).collect::<Result<Vec<_>, _>>())
+            });
+            for probe in probes.collect::<Vec<_>>() {
+                probe.join().unwrap().unwrap();
+            }
+        });
     }
 
     #[test]
