@@ -24,9 +24,12 @@ use super::clock::monotonic_nanos;
 
 /// The timer is set at most so much earlier, in nanoseconds.
 const LEAD_NANOS_MAX: u64 = 400_000;
-/// One wake changes what was learned by so much. Up and down alike, so that half of the wakes come
-/// a little early: the median, which a machine that stands still at times does not move.
+/// One wake changes what was learned by so much, and twice as much each time that the next one
+/// errs to the same side. Up and down alike, so that half of the wakes come a little early: the
+/// median, which a machine that stands still at times does not move.
 const LEAD_NANOS_STEP: u64 = 2_000;
+/// The longest step: from nothing to the longest lead in some fifteen wakes.
+const LEAD_NANOS_STEP_MAX: u64 = 32_000;
 /// A longer rest is slept.
 const REST_NANOS_MAX: u64 = 50_000;
 
@@ -44,17 +47,46 @@ struct Waiting {
     wakers: BTreeMap<(u64, u64), Waker>,
     /// What the descriptor is set to; 0 when it is not.
     armed: u64,
-    /// How much before the instant that is due it is set.
-    lead: u64,
+    lead: Lead,
     /// The instant for which it has already woken, too early to wait for it awake; 0 for none.
     woken_for: u64,
+}
+
+/// How much before the instant that is due the timer is set.
+#[derive(Debug, Default)]
+struct Lead {
+    nanos: u64,
+    /// The last step.
+    step: u64,
+    /// Whether it went up.
+    was_up: bool,
+}
+
+impl Lead {
+    /// Learns from a wake at `now` for what is due at `first`.
+    fn learn(&mut self, first: u64, now: u64) {
+        if first.saturating_sub(now) > LEAD_NANOS_MAX {
+            // Whom it was set for waits no more.
+            return;
+        }
+        let up = now >= first;
+        let is_same_side = up == self.was_up && self.step > 0;
+        self.step =
+            if is_same_side { (2 * self.step).min(LEAD_NANOS_STEP_MAX) } else { LEAD_NANOS_STEP };
+        self.was_up = up;
+        self.nanos = if up {
+            (self.nanos + self.step).min(LEAD_NANOS_MAX)
+        } else {
+            self.nanos.saturating_sub(self.step)
+        };
+    }
 }
 
 impl Waiting {
     /// What the descriptor is set to for what is due at `first`. Never 0: that would switch it off.
     fn instant(&self, first: u64) -> u64 {
         let again = self.woken_for == first;
-        let lead = if again { self.lead.min(REST_NANOS_MAX) } else { self.lead };
+        let lead = if again { self.lead.nanos.min(REST_NANOS_MAX) } else { self.lead.nanos };
         first.saturating_sub(lead).max(1)
     }
 }
@@ -111,7 +143,7 @@ impl Timer {
         let mut now = monotonic_nanos();
         if let Some((&(first, _), _)) = waiting.wakers.first_key_value() {
             if waiting.woken_for != first {
-                waiting.lead = learned(waiting.lead, first, now);
+                waiting.lead.learn(first, now);
             }
             if first.saturating_sub(now) <= REST_NANOS_MAX {
                 while now < first {
@@ -186,18 +218,6 @@ impl Drop for Alarm {
     }
 }
 
-/// The lead after a wake at `now` for what is due at `first`.
-fn learned(lead: u64, first: u64, now: u64) -> u64 {
-    if now >= first {
-        (lead + LEAD_NANOS_STEP).min(LEAD_NANOS_MAX)
-    } else if first - now <= LEAD_NANOS_MAX {
-        lead.saturating_sub(LEAD_NANOS_STEP)
-    } else {
-        // Whom it was set for waits no more.
-        lead
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -233,32 +253,58 @@ mod tests {
         assert!(woken.2 <= woken.1 && woken.1 <= woken.0);
     }
 
-    /// The lead after so many wakes on a machine that is late by `late(n)`.
-    fn lead_after(wakes: u64, late: impl Fn(u64) -> u64) -> u64 {
+    /// The leads over so many wakes on a machine that is late by `late(n)`.
+    fn leads(wakes: u64, late: impl Fn(u64) -> u64) -> Vec<u64> {
         let first = 1_000_000_000;
-        (0..wakes).fold(0, |lead, n| learned(lead, first, first - lead + late(n)))
+        let mut lead = Lead::default();
+        let mut learn = |n| {
+            lead.learn(first, first - lead.nanos + late(n));
+            lead.nanos
+        };
+        (0..wakes).map(&mut learn).collect()
+    }
+
+    fn middle(leads: &[u64]) -> u64 {
+        let mut sorted = leads.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
     }
 
     #[test]
     fn the_lead_is_the_median_lateness_and_bounded() {
-        let around = |lead: u64, middle: u64| lead.abs_diff(middle) <= 2 * LEAD_NANOS_STEP;
-        assert!(around(lead_after(200, |_| 60_000), 60_000));
+        let even = leads(200, |_| 60_000);
+        assert!(even[100..].iter().all(|lead| lead.abs_diff(60_000) <= 2 * LEAD_NANOS_STEP));
         let often_still = |n| if n % 4 == 0 { 50_000_000 } else { 30_000 + n % 3 };
-        assert!(lead_after(400, often_still) < 60_000);
-        assert_eq!(lead_after(200, |_| 5_000_000), LEAD_NANOS_MAX);
-        assert!(lead_after(200, |_| 0) <= LEAD_NANOS_STEP);
-        assert_eq!(learned(40_000, 1_000_000_000, 1_000_000), 40_000);
+        assert!(middle(&leads(400, often_still)[100..]).abs_diff(30_000) <= 10_000);
+        assert_eq!(leads(200, |_| 5_000_000)[199], LEAD_NANOS_MAX);
+        assert!(leads(200, |_| 0)[199] <= LEAD_NANOS_STEP);
+    }
+
+    #[test]
+    fn a_few_wakes_teach_a_lateness_and_a_few_more_that_it_is_over() {
+        let over = |n| if n < 20 { 350_000 } else { 50_000 };
+        let leads = leads(40, over);
+        assert!(leads[15].abs_diff(350_000) <= LEAD_NANOS_STEP_MAX, "{leads:?}");
+        assert!(leads[39].abs_diff(50_000) <= LEAD_NANOS_STEP_MAX, "{leads:?}");
+    }
+
+    #[test]
+    fn a_wake_for_one_who_waits_no_more_teaches_nothing() {
+        let mut lead = Lead { nanos: 40_000, ..Lead::default() };
+        lead.learn(1_000_000_000, 1_000_000);
+        assert_eq!(lead.nanos, 40_000);
     }
 
     #[test]
     fn who_was_woken_much_too_early_sleeps_again_and_nearly_to_the_end() {
         let first = 1_000_000_000;
-        let mut waiting = Waiting { lead: 300_000, ..Waiting::default() };
+        let lead = Lead { nanos: 300_000, ..Lead::default() };
+        let mut waiting = Waiting { lead, ..Waiting::default() };
         assert_eq!(waiting.instant(first), first - 300_000);
         waiting.woken_for = first;
         assert_eq!(waiting.instant(first), first - REST_NANOS_MAX);
         assert_eq!(waiting.instant(first + 1), first + 1 - 300_000, "another instant");
-        waiting.lead = 20_000;
+        waiting.lead.nanos = 20_000;
         assert_eq!(waiting.instant(first), first - 20_000);
     }
 
