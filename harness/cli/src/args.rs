@@ -8,6 +8,8 @@ use agent::watchdog::HarnessProcess;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness_core::units::Duration;
 
+use crate::values::{pair, whole};
+
 /// Game days with evidence: load, faults and expectations in one file; a statistical verdict.
 #[derive(Debug, Parser)]
 #[command(
@@ -161,16 +163,16 @@ pub(crate) struct Scenario {
     #[arg(long = "with", value_name = "DEFECT=VALUE", value_parser = pair)]
     pub(crate) with: Vec<(String, String)>,
     /// Trials with the fault, in place of what the scenario says
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000))]
     pub(crate) trials: Option<u32>,
     /// Trials without a fault, in place of what the scenario says; 0 for a quick look
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=10_000))]
     pub(crate) placebo: Option<u32>,
     /// `observed` compares plainly, without a confidence statement
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<Mode>,
     /// The seed of all random choices
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
 }
 
@@ -353,7 +355,12 @@ pub(crate) enum LabCommand {
         /// Only this process: `checkout-0`
         process: Option<String>,
         /// The last lines of each
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 20,
+            value_parser = whole::<usize>(0..=usize::MAX)
+        )]
         tail: usize,
     },
     /// Send orders for a while and show what the lab itself costs
@@ -365,7 +372,7 @@ pub(crate) enum LabCommand {
             long,
             value_name = "N",
             default_value_t = 400,
-            value_parser = clap::value_parser!(u32).range(1..=2000)
+            value_parser = whole::<u32>(1..=2000)
         )]
         rate: u32,
         /// For so many seconds
@@ -373,7 +380,7 @@ pub(crate) enum LabCommand {
             long,
             value_name = "SECONDS",
             default_value_t = 10,
-            value_parser = clap::value_parser!(u64).range(1..=60)
+            value_parser = whole::<u64>(1..=60)
         )]
         seconds: u64,
     },
@@ -432,11 +439,4 @@ pub(crate) struct AgentWatchdog {
     /// Whom it watches, as PID:START
     #[arg(long)]
     pub(crate) harness: HarnessProcess,
-}
-
-pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".to_owned()),
-    }
 }

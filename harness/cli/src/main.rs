@@ -12,6 +12,7 @@ mod progress;
 mod scenario;
 mod stored;
 mod style;
+mod values;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;

@@ -21,6 +21,7 @@ use crate::progress;
 use crate::scenario;
 use crate::stored::{self, Stored};
 use crate::style::Style;
+use crate::values::{pair, whole};
 use measures::Calibration;
 
 /// Placebo against placebo.
@@ -34,17 +35,17 @@ pub(crate) struct Calibrate {
         long,
         value_name = "M",
         default_value_t = 14,
-        value_parser = clap::value_parser!(u32).range(2..=10_000)
+        value_parser = whole::<u32>(2..=10_000)
     )]
     placebo: u32,
     /// Give a parameter a value
-    #[arg(long = "set", value_name = "PARAM=VALUE", value_parser = args::pair)]
+    #[arg(long = "set", value_name = "PARAM=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
     /// Switch on a defect of the lab (see `gameday lab defects`)
-    #[arg(long = "with", value_name = "DEFECT=VALUE", value_parser = args::pair)]
+    #[arg(long = "with", value_name = "DEFECT=VALUE", value_parser = pair)]
     with: Vec<(String, String)>,
     /// The seed of all random choices
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// Use the lab of this state directory (`gameday lab up`) and leave it running
     #[arg(long, value_name = "DIR")]

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 use harness_core::plan::Reuse;
 use harness_core::units::{Duration, Rate, UnitError};
 
+use crate::values::whole;
+
 /// At most this many connections.
-const CONNECTIONS_MAX: i64 = 10_000;
+const CONNECTIONS_MAX: u32 = 10_000;
 /// At most this many requests under way or waiting.
-const IN_FLIGHT_MAX: i64 = 1_000_000;
+const IN_FLIGHT_MAX: u32 = 1_000_000;
 /// At most this many threads.
-const WORKERS_MAX: i64 = 64;
+const WORKERS_MAX: u32 = 64;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -67,7 +69,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "HOW", default_value = "precise")]
     pub(crate) timer: TimerWord,
     /// The seed of arrivals and data
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub(crate) seed: u64,
     /// Keep all connections busy instead of a rate: for benchmarks only, it hides every stall
     #[arg(long)]
@@ -101,7 +103,7 @@ pub(crate) struct Load {
 
     /// At most this many connections
     #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Connections",
-        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+        value_parser = whole::<u32>(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
     /// How long a connection is kept: `always`, `never`, or a number of requests
     #[arg(long, value_name = "HOW", value_parser = reuse, default_value = "always",
@@ -109,11 +111,11 @@ pub(crate) struct Load {
     pub(crate) reuse: Reuse,
     /// At most this many requests under way or waiting; beyond it they count as overrun
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Connections",
-        value_parser = value_parser!(u32).range(1..=IN_FLIGHT_MAX))]
+        value_parser = whole::<u32>(1..=IN_FLIGHT_MAX))]
     pub(crate) in_flight: u32,
     /// Threads that send
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Connections",
-        value_parser = value_parser!(u32).range(1..=WORKERS_MAX))]
+        value_parser = whole::<u32>(1..=WORKERS_MAX))]
     pub(crate) workers: u32,
     /// Speak HTTP/2 (on plain connections without negotiation)
     #[arg(long, help_heading = "Connections")]
