@@ -49,7 +49,7 @@ struct Probe {
 const START_ENGINE: &str = "start dockerd or `podman system service`, or name its socket";
 
 /// In the order of their names.
-const PROBES: [Probe; 20] = [
+const PROBES: [Probe; 21] = [
     probe("cgroup-cpu", cgroup_cpu, "needs root and a writable cgroup hierarchy with cpu"),
     probe("cgroup-freezer", cgroup_freezer, "needs root and a writable cgroup hierarchy"),
     probe("cgroup-memory", cgroup_memory, "needs root and a writable cgroup hierarchy with memory"),
@@ -61,6 +61,7 @@ const PROBES: [Probe; 20] = [
         "needs root, nsenter of util-linux, and ss of iproute2",
     ),
     probe("loopback", loopback, ""),
+    probe("mount-namespaces", mount_namespaces, "needs root, and unshare and mount of util-linux"),
     probe("network-namespaces", network_namespaces, "needs root, or user namespaces"),
     probe("nfqueue", nfqueue, "needs root, the package iptables, and a kernel with NFQUEUE"),
     probe("nftables", nftables, "needs root and the package nftables"),
@@ -198,6 +199,11 @@ fn proc() -> Result<String, String> {
 
 fn user_namespaces() -> Result<String, String> {
     run(&["unshare", "--user", "--map-root-user", "true"])
+}
+
+/// On a directory that is there on every machine; nobody else sees it.
+fn mount_namespaces() -> Result<String, String> {
+    run(&["unshare", "--mount", "mount", "-n", "-t", "tmpfs", "tmpfs", "/proc"])
 }
 
 fn network_namespaces() -> Result<String, String> {
@@ -415,6 +421,10 @@ mod tests {
         for (name, state) in capabilities_of(names) {
             if let (Capability::Missing(why), true) = (&state, name.starts_with("cgroup-")) {
                 skip(&format!("cgroup: {name}"), why);
+                continue;
+            }
+            if let (Capability::Missing(why), "mount-namespaces") = (&state, name.as_str()) {
+                skip(&format!("mount: {name}"), why);
                 continue;
             }
             assert!(matches!(state, Capability::Available(_)), "{name}: {state:?}");

@@ -16,14 +16,10 @@ use harness_core::units::Size;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::hash;
+use crate::own_name::{is_own_name, own_name};
 use crate::process::{Presence, presence};
 use hierarchy::{Controller, Hierarchy, Version};
 
-/// What the name of every group of ours begins with; nothing else is ever removed.
-const PREFIX: &str = "gameday-";
-/// Longer names are shortened; the kernel takes 255 bytes.
-const NAME_BYTES_MAX: usize = 200;
 /// A group that is not empty after so many looks is left where it is.
 const LOOKS_MAX: u32 = 200;
 /// Between two looks.
@@ -145,7 +141,7 @@ impl Group {
             return Err(format!("another fault holds it in the group {from}"));
         }
         let parent = hierarchy.parent(&from)?;
-        let own = format!("{}/{}", parent.trim_end_matches('/'), group_name(name));
+        let own = format!("{}/{}", parent.trim_end_matches('/'), own_name(name));
         Ok(Self { hierarchy, from, own })
     }
 
@@ -289,18 +285,7 @@ impl Group {
 }
 
 fn is_ours(group: &str) -> bool {
-    group.rsplit('/').next().is_some_and(|last| last.starts_with(PREFIX))
-}
-
-/// A folder's name for a name of any length and letters.
-fn group_name(name: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    let fits = name.len() <= NAME_BYTES_MAX && name.chars().all(plain);
-    if fits {
-        return [PREFIX, name].concat();
-    }
-    let kept: String = name.chars().filter(|letter| plain(*letter)).take(NAME_BYTES_MAX).collect();
-    format!("{PREFIX}{kept}-{:016x}", hash(name))
+    group.rsplit('/').next().is_some_and(is_own_name)
 }
 
 /// Writes to a file that must be there.

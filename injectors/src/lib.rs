@@ -13,6 +13,7 @@ pub mod http;
 pub mod lab;
 mod mark;
 mod netns;
+mod own_name;
 pub mod process;
 mod program;
 pub mod proxy;
@@ -21,6 +22,7 @@ mod skips;
 mod standing;
 mod targets;
 pub mod unix_socket;
+mod volume;
 
 pub use capabilities::{capabilities, capabilities_of, engine};
 pub use targets::Which;
@@ -49,6 +51,8 @@ pub const CGROUP_FREEZER: Requirement = Requirement("cgroup-freezer");
 pub const CGROUP_CPU: Requirement = Requirement("cgroup-cpu");
 /// Processes are given a limit of memory.
 pub const CGROUP_MEMORY: Requirement = Requirement("cgroup-memory");
+/// Processes are given a view of the file systems of their own, and something is mounted in it.
+pub const MOUNT_NAMESPACES: Requirement = Requirement("mount-namespaces");
 /// A container engine answers at its socket.
 pub const CONTAINER_ENGINE: Requirement = Requirement("container-engine");
 /// Processes are told apart by their start time.

@@ -113,6 +113,15 @@ pub fn with_arguments(belongs: impl Fn(&[&[u8]]) -> bool) -> Vec<ProcessIdentity
     found
 }
 
+/// The numbers of all processes, ascending.
+pub(crate) fn pids() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let mut pids: Vec<u32> = entries.flatten().filter_map(number).collect();
+    pids.sort_unstable();
+    pids
+}
+
 /// All live processes that were started with all of these in their environment, as `NAME=VALUE`,
 /// ascending by number; only those that this user may look into.
 pub(crate) fn with_environment(marks: &[String]) -> Vec<ProcessIdentity> {

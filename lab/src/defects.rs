@@ -59,6 +59,8 @@ pub enum Defect {
     AlerterNaive,
     /// The pager takes a delivery that came before for a page again.
     PagerRepeats,
+    /// A store that once could not write refuses all writes until its restart.
+    StoreWedges,
 }
 
 /// A name, the value that switches a defect on, and what it does.
@@ -74,7 +76,7 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 23] = [
+const KNOWN: [KnownDefect; 24] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("checkout", "reopens", Defect::CheckoutReopens, "checkout opens a file for each order"),
@@ -88,6 +90,7 @@ const KNOWN: [KnownDefect; 23] = [
     known("alerter", "narrow", Defect::AlerterNarrow, "late and sparse metrics are not looked at"),
     known("alerter", "naive", Defect::AlerterNaive, "restarted and copied counters are believed"),
     known("pager", "repeats", Defect::PagerRepeats, "a repeated delivery pages again"),
+    known("store", "wedges", Defect::StoreWedges, "a full disk stops all writes until a restart"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
     known("restart", "slow", Defect::RestartSlow, "a dead instance waits 4 s for its restart"),

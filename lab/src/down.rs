@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::{ProcessIdentity, boot_id, of_state};
 use crate::state::LabState;
 use crate::up::{LabError, ask, read_document, supervisor_of};
+use crate::volume;
 
 /// A supervisor that was asked to stop is killed after so long.
 const GRACE: Duration = Duration::from_secs(4);
@@ -29,7 +30,7 @@ const FILES: [&str; 8] = [
     "settings.json",
     "proxy.json",
     "proxy.sock",
-    "orders.journal",
+    volume::JOURNAL,
     "up.lock",
 ];
 
@@ -115,6 +116,8 @@ fn remove_files(state: &Path, leave: Leave) -> Result<(), LabError> {
     for path in paths {
         gone(&path, fs::remove_file(&path))?;
     }
+    // The volume in it has ended with the last process of the lab.
+    fs::remove_dir(volume::directory(state)).unwrap_or_default();
     if leave == Leave::Nothing {
         let logs = state.join("logs");
         gone(&logs, fs::remove_dir_all(&logs))?;

@@ -25,6 +25,7 @@ mod settings;
 mod state;
 mod supervisor;
 mod up;
+mod volume;
 
 pub use clock::{Moment, moment, monotonic_us, unix_ms};
 pub use defects::{Defect, DefectError, Defects, KnownDefect};

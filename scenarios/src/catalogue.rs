@@ -56,6 +56,7 @@ const ALL: &[Entry] = entries!(
     "payments-slow-charges",
     "payments-thin-line",
     "price-spike",
+    "store-disk-full",
     "telemetry-duplicate",
     "telemetry-lag",
     "telemetry-sample",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conformance_disk;
 mod conformance_packet_delay;
 mod conformance_packets;
 mod conformance_pods;

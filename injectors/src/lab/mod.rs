@@ -9,6 +9,8 @@ mod config_drift;
 mod cost_runaway;
 mod cpu_pressure;
 mod crash_loop;
+mod disk_full;
+mod disk_witness;
 mod duplicate_alerts;
 mod fd_limit;
 mod host;
@@ -31,6 +33,8 @@ use std::sync::Arc;
 use alert_storm::{AlertStormSpec, AlertStormWitness};
 use bad_release::BadReleaseSpec;
 use config_drift::{ConfigDrift, ConfigDriftWitness};
+use disk_full::DiskFull;
+use disk_witness::DiskWitness;
 use duplicate_alerts::{DuplicateAlertsSpec, DuplicateAlertsWitness};
 use harness_core::fault::{DynInjector, FaultEntry, Registry, Requirement, Witness};
 use memory_pressure::{MemoryPressure, MemoryWitness};
@@ -48,8 +52,8 @@ pub use spend::LabControl;
 pub use system::LabSystem;
 
 use crate::{
-    CGROUP_CPU, CGROUP_FREEZER, CGROUP_MEMORY, LOOPBACK, PIDFD, PRLIMIT, PROC, UNIX_SOCKETS, exec,
-    netns, proxy,
+    CGROUP_CPU, CGROUP_FREEZER, CGROUP_MEMORY, LOOPBACK, MOUNT_NAMESPACES, PIDFD, PRLIMIT, PROC,
+    UNIX_SOCKETS, exec, netns, proxy,
 };
 
 /// The key of this kind of system in scenarios and in the registry.
@@ -100,6 +104,8 @@ pub(crate) fn register(registry: &mut Registry) {
     let duplicates = Arc::new(DuplicateAlertsWitness);
     registry.register(LAB, leased::entry::<DuplicateAlertsSpec>(duplicates));
     registry.register(LAB, leased::entry::<BadReleaseSpec>(Arc::new(ReleaseWitness)));
+    let needs = vec![MOUNT_NAMESPACES, PROC];
+    registry.register(LAB, entry(Arc::new(DiskFull), Arc::new(DiskWitness), needs));
     telemetry::register(registry);
     let proxied = vec![LOOPBACK, PROC, UNIX_SOCKETS];
     let blackout = Arc::new(proxy::CollectorBlackout);

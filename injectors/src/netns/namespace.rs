@@ -14,7 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::process::boot_id;
+use crate::process::{boot_id, pids};
 
 /// Where `ip netns` keeps the names.
 const NAMED: &str = "/run/netns";
@@ -162,15 +162,6 @@ pub(crate) fn inode_of(pid: u32) -> io::Result<u64> {
 /// The machine's own: that of process 1, or where that may not be asked, of the next that may.
 fn of_machine() -> Option<u64> {
     inode_of(1).ok().or_else(|| pids().into_iter().find_map(|pid| inode_of(pid).ok()))
-}
-
-/// All processes, ascending.
-fn pids() -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let mut pids: Vec<u32> = entries.flatten().filter_map(number).collect();
-    pids.sort_unstable();
-    pids
 }
 
 #[cfg(test)]

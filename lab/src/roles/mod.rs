@@ -38,6 +38,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::release::Release;
 use crate::supervisor;
+use crate::volume;
 
 /// The exit code of a role, or of the interposer, whose address was taken: the supervisor gives
 /// the lab up, and `up` tries again with other ports.
@@ -82,6 +83,12 @@ fn run(arguments: RoleArguments, log: Log) -> Result<(), ExitCode> {
     if arguments.role == RoleName::Interposer {
         let error = become_program(&arguments.rest);
         return Err(failed(&log, format!("cannot start the interposer: {error}")));
+    }
+    if arguments.role == RoleName::Supervisor {
+        match volume::mount_own(&arguments.state) {
+            Ok(()) => log.line("the journal has a volume of its own"),
+            Err(why) => log.line(&format!("the journal has no volume of its own: {why}")),
+        }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -132,13 +132,17 @@ async fn spending(lab: &Supervisor) -> Vec<String> {
     missing
 }
 
-/// Closes breakers, forgets back-offs, brings replicas back and waits for steady state, for a
-/// bounded time.
+/// Closes breakers, lets a store write again, forgets back-offs, brings replicas back and waits for
+/// steady state, for a bounded time.
 pub(super) async fn reset(lab: &Supervisor) -> Steady {
     let begun = Instant::now();
     let mut broken_before = true;
     for control in &lab.slots {
         control.forget_back_off();
+    }
+    for client in lab.clients("store") {
+        // One that does not answer begins anew, and writes.
+        client.call(&Outgoing::post("/reset", &()), ASK_LIMIT).await.ok();
     }
     loop {
         if broken_before {

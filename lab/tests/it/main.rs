@@ -4,6 +4,7 @@
 
 mod cost;
 mod defects;
+mod disk;
 mod faults;
 mod life;
 mod support;

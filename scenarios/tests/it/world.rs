@@ -332,6 +332,7 @@ macro_rules! on_some_instances {
 
 on_some_instances! {
     ShortageFault, Shortage, "fd-limit", Reversible, "prlimit" { room: u32 };
+    DiskFault, Disk, "disk-full", Reversible, "fallocate" { keep_free: Size };
     LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
     PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
     MemoryFault, Scarcity, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
@@ -431,6 +432,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(LabelFault), &[]));
     registry.register("lab", entry(Arc::new(CopyFault), &[]));
     registry.register("lab", entry(Arc::new(ResetFault), &[]));
+    registry.register("lab", entry(Arc::new(DiskFault), &[]));
     let edges: [Arc<dyn DynInjector>; 10] = [
         Arc::new(HttpLatencyFault),
         Arc::new(BandwidthFault),

@@ -42,12 +42,13 @@ pub(crate) fn lacks(kind: &str) -> Option<String> {
 
 /// Rows of which some machines lack the kind of fault.
 macro_rules! rows_of {
-    ($kind:literal: $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
+    ($group:literal, $kind:literal:
+        $($test:ident: $scenario:literal, $defect:expr => $code:literal;)+) => {
         $(
             #[test]
             fn $test() {
                 if let Some(why) = lacks($kind) {
-                    return skip(concat!("cgroup: ", stringify!($test)), &why);
+                    return skip(concat!($group, ": ", stringify!($test)), &why);
                 }
                 let (code, said) = quick($scenario, $defect, None);
                 assert_eq!(code, $code, "{said}");
@@ -177,18 +178,23 @@ rows_in_namespace! { "packet-delay", "packet-delay":
     a_long_way_without_fallback: "payments-packet-delay", Some("fallback=off") => 1;
 }
 
-rows_of! { "process-freeze":
+rows_of! { "cgroup", "process-freeze":
     a_frozen_collector_pages_once: "collector-freeze", None => 0;
     a_frozen_collector_taken_for_health: "collector-freeze", Some("alerter=complacent") => 1;
 }
 
-rows_of! { "cpu-pressure":
+rows_of! { "cgroup", "cpu-pressure":
     a_starved_pod_holds_up_few: "checkout-starved", None => 0;
     a_starved_pod_behind_a_blind_balancer: "checkout-starved", Some("balance=blind") => 1;
 }
 
-rows_of! { "memory-pressure":
+rows_of! { "cgroup", "memory-pressure":
     a_payments_without_memory_costs_nothing: "payments-out-of-memory", None => 0;
     a_payments_without_memory_or_fallback: "payments-out-of-memory", Some("fallback=off") => 1;
     a_payments_that_stays_dead: "payments-out-of-memory", Some("supervisor=off") => 1;
+}
+
+rows_of! { "mount", "disk-full":
+    a_full_disk_costs_no_order_that_was_taken: "store-disk-full", None => 0;
+    a_store_that_stays_shut_after_a_full_disk: "store-disk-full", Some("store=wedges") => 1;
 }

@@ -1,19 +1,25 @@
-//! `store`: durable orders. What it has accepted survives `kill -9` and a power cut.
+//! `store`: durable orders. What it has accepted survives `kill -9`, and what its disk survives.
+//!
+//! A full disk is no reason to end: writes are refused with 507 until there is room again, and
+//! what it has is still told.
 
 mod journal;
 mod orders;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hyper::{Method, StatusCode};
-use journal::Journal;
+use journal::{Journal, NotWritten};
 use orders::Orders;
 pub(super) use orders::{Mark, NewOrder, Order, OrderStatus, Record};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use crate::defects::Defect;
 use crate::http::{Call, Reply, Service};
+use crate::volume;
 
 /// Pending orders in one answer, at most.
 const PENDING_MAX: usize = 1_024;
@@ -38,29 +44,45 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Store {
     context: Arc<Context>,
-    orders: Mutex<Orders>,
+    /// What is on disk, and nothing else.
+    orders: Arc<Mutex<Orders>>,
     journal: Journal,
+    /// Whether the last write found no room.
+    full: AtomicBool,
 }
 
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
-    let (journal, records) = Journal::open(&context.state.join("orders.journal"))?;
-    let mut orders = Orders::default();
-    for record in &records {
-        orders.apply(record);
-    }
-    context.log.line(&format!("{} records replayed", records.len()));
-    let role = Store { context: Arc::clone(&context), orders: Mutex::new(orders), journal };
+    let orders: Arc<Mutex<Orders>> = Arc::default();
+    let kept = Arc::clone(&orders);
+    let (journal, replayed) =
+        Journal::open(&context.state.join(volume::JOURNAL), move |records| {
+            let mut orders = lock(&kept);
+            for record in records {
+                orders.apply(record);
+            }
+        })?;
+    context.log.line(&format!("{replayed} records replayed"));
+    let full = AtomicBool::new(false);
+    let role = Store { context: Arc::clone(&context), orders, journal, full };
     context.serve(Arc::new(role)).await
+}
+
+fn lock(orders: &Mutex<Orders>) -> MutexGuard<'_, Orders> {
+    orders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service for Store {
     async fn answer(self: Arc<Self>, call: Call) -> Reply {
         let begun = Instant::now();
         let path = call.path.as_str();
-        let writes = call.method != Method::GET;
+        let writes = call.method != Method::GET && path != "/reset";
         let reply = match (&call.method, path) {
             (&Method::POST, "/orders") => self.create(&call).await,
             (&Method::POST, "/orders/paid") => self.mark_all(&call).await,
+            (&Method::POST, "/reset") => {
+                self.full.store(false, Ordering::Relaxed);
+                Reply::ok(&serde_json::json!({}))
+            }
             (&Method::GET, "/orders") => self.read(&call, Orders::listing),
             (&Method::GET, "/orders/ranges") => self.read(&call, Orders::ranges),
             (&Method::GET, "/orders/pending") => {
@@ -95,8 +117,8 @@ impl Service for Store {
 }
 
 impl Store {
-    fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        lock(&self.orders)
     }
 
     fn read<T: Serialize>(&self, call: &Call, view: fn(&Orders, &str) -> T) -> Reply {
@@ -162,23 +184,45 @@ impl Store {
         }
     }
 
-    /// Applies what changes something, then waits until it is on disk. A reply means failure:
-    /// then the orders may know more than the disk, so the store ends and starts anew.
+    /// Writes what changes something, and returns when it is on disk and known from then on. A
+    /// reply means that nothing of it was taken.
     async fn write(&self, records: Vec<Record>) -> Option<Reply> {
-        let changed: Vec<Record> = {
-            let mut orders = self.orders();
+        let changing: Vec<Record> = {
+            let orders = self.orders();
             if orders.is_full() {
                 return Some(Reply::error(StatusCode::INSUFFICIENT_STORAGE, "too many orders"));
             }
-            records.into_iter().filter(|record| orders.apply(record)).collect()
+            records.into_iter().filter(|record| orders.would_change(record)).collect()
         };
-        // An unchanged order may still be on its way to the disk: wait for that, too.
-        if self.journal.append(&changed).await.is_ok() {
+        let wedges = self.context.layout.defects.has(Defect::StoreWedges);
+        if changing.is_empty() {
             return None;
         }
-        self.context.log.line("the journal cannot be written");
-        self.context.stop.cancel();
-        Some(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "the journal cannot be written"))
+        if wedges && self.full.load(Ordering::Relaxed) {
+            let why = "the disk was full, and nothing is written until a restart";
+            return Some(Reply::error(StatusCode::INSUFFICIENT_STORAGE, why));
+        }
+        match self.journal.append(changing).await {
+            Ok(()) => {
+                if !wedges && self.full.swap(false, Ordering::Relaxed) {
+                    self.context.log.line("there is room on the disk again");
+                }
+                None
+            }
+            Err(NotWritten::Full) => {
+                if !self.full.swap(true, Ordering::Relaxed) {
+                    self.context.log.line("the disk is full: writes are refused");
+                }
+                let why = "the disk is full; what was stored before is still here";
+                Some(Reply::error(StatusCode::INSUFFICIENT_STORAGE, why))
+            }
+            Err(NotWritten::Stopped) => {
+                self.context.log.line("the journal cannot be written");
+                self.context.stop.cancel();
+                let why = "the journal cannot be written";
+                Some(Reply::error(StatusCode::SERVICE_UNAVAILABLE, why))
+            }
+        }
     }
 
     fn metrics(&self) -> Reply {

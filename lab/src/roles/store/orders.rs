@@ -110,6 +110,22 @@ impl Orders {
         }
     }
 
+    /// Whether [`Self::apply`] would change anything.
+    pub(super) fn would_change(&self, record: &Record) -> bool {
+        let is_charged_anew = |key: &str, receipt: &str| {
+            self.by_key.get(key).is_some_and(|kept| kept.receipts.iter().all(|it| it != receipt))
+        };
+        match record {
+            Record::Create(new) => {
+                let paid = new.receipt.as_ref().filter(|_| new.status == OrderStatus::Paid);
+                !self.by_key.contains_key(&new.key)
+                    || paid.is_some_and(|receipt| is_charged_anew(&new.key, receipt))
+            }
+            Record::Paid(mark) => is_charged_anew(&mark.key, &mark.receipt),
+            Record::Delete { key } => self.by_key.contains_key(key),
+        }
+    }
+
     fn create(&mut self, new: &NewOrder) -> bool {
         let is_new = !self.by_key.contains_key(&new.key);
         if is_new {
@@ -220,6 +236,27 @@ mod tests {
         assert_eq!(orders.order("a-1").unwrap().processed, 1);
         assert!(!orders.apply(&create("a-1", None)), "a late retry takes nothing back");
         assert_eq!(orders.order("a-1").unwrap().status, OrderStatus::Paid);
+    }
+
+    #[test]
+    fn what_would_change_something_is_what_changes_something() {
+        let mut orders = Orders::default();
+        let delete = || Record::Delete { key: String::from("a-1") };
+        let steps = [
+            (paid("a-1", "r1"), false),
+            (delete(), false),
+            (create("a-1", None), true),
+            (create("a-1", None), false),
+            (create("a-1", Some("r1")), true),
+            (paid("a-1", "r1"), false),
+            (create("a-1", Some("r2")), true),
+            (delete(), true),
+            (paid("a-1", "r3"), false),
+        ];
+        for (record, changes) in steps {
+            assert_eq!(orders.would_change(&record), changes, "{record:?}");
+            assert_eq!(orders.apply(&record), changes, "{record:?}");
+        }
     }
 
     #[test]
