@@ -57,6 +57,8 @@ pub enum Defect {
     AlerterNarrow,
     /// The alerter takes a counter that fell for one that ran over, and counts copies of a series.
     AlerterNaive,
+    /// The alerter hands pages to whoever answers, whatever certificate is shown.
+    AlerterTrusting,
     /// The pager takes a delivery that came before for a page again.
     PagerRepeats,
 }
@@ -74,7 +76,7 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 23] = [
+const KNOWN: [KnownDefect; 24] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("checkout", "reopens", Defect::CheckoutReopens, "checkout opens a file for each order"),
@@ -87,6 +89,7 @@ const KNOWN: [KnownDefect; 23] = [
     known("alerter", "forgets", Defect::AlerterForgets, "an undelivered page is dropped"),
     known("alerter", "narrow", Defect::AlerterNarrow, "late and sparse metrics are not looked at"),
     known("alerter", "naive", Defect::AlerterNaive, "restarted and copied counters are believed"),
+    known("alerter", "trusting", Defect::AlerterTrusting, "no certificate is verified"),
     known("pager", "repeats", Defect::PagerRepeats, "a repeated delivery pages again"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),
     known("worker", "duplicates", Defect::WorkerDuplicates, "some orders are charged twice"),
