@@ -57,6 +57,8 @@ pub enum Defect {
     AlerterNarrow,
     /// The alerter takes a counter that fell for one that ran over, and counts copies of a series.
     AlerterNaive,
+    /// The alerter hands pages to whoever answers, whatever certificate is shown.
+    AlerterTrusting,
     /// The pager takes a delivery that came before for a page again.
     PagerRepeats,
     /// A store that once could not write refuses all writes until its restart.
@@ -76,7 +78,7 @@ pub struct KnownDefect {
     pub defect: Defect,
 }
 
-const KNOWN: [KnownDefect; 24] = [
+const KNOWN: [KnownDefect; 25] = [
     known("breaker", "off", Defect::BreakerOff, "checkout has no circuit breaker to payments"),
     known("fallback", "off", Defect::FallbackOff, "checkout refuses what it cannot charge"),
     known("checkout", "reopens", Defect::CheckoutReopens, "checkout opens a file for each order"),
@@ -89,6 +91,7 @@ const KNOWN: [KnownDefect; 24] = [
     known("alerter", "forgets", Defect::AlerterForgets, "an undelivered page is dropped"),
     known("alerter", "narrow", Defect::AlerterNarrow, "late and sparse metrics are not looked at"),
     known("alerter", "naive", Defect::AlerterNaive, "restarted and copied counters are believed"),
+    known("alerter", "trusting", Defect::AlerterTrusting, "no certificate is verified"),
     known("pager", "repeats", Defect::PagerRepeats, "a repeated delivery pages again"),
     known("store", "wedges", Defect::StoreWedges, "a full disk stops all writes until a restart"),
     known("worker", "loses-orders", Defect::WorkerLosesOrders, "some pending orders vanish"),

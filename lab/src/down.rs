@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{ProcessIdentity, boot_id, of_state};
 use crate::state::LabState;
+use crate::tls;
 use crate::up::{LabError, ask, read_document, supervisor_of};
 use crate::volume;
 
@@ -22,7 +23,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// Looks for processes of the lab, each after killing what the one before found.
 const ROUNDS: usize = 3;
 
-/// Every file that a lab writes into its state directory, apart from the logs.
+/// Every file that a lab writes into its state directory, apart from the logs and certificates.
 const FILES: [&str; 8] = [
     "lab.json",
     "lab.json.new",
@@ -113,15 +114,17 @@ fn remove_files(state: &Path, leave: Leave) -> Result<(), LabError> {
     paths.push(state.join("layout.json.new"));
     paths.push(state.join("settings.json.new"));
     paths.push(state.join("proxy.json.new"));
+    paths.extend(tls::files(state));
     for path in paths {
         gone(&path, fs::remove_file(&path))?;
     }
+    // Another's files in it are none of our business, nor are those below.
+    fs::remove_dir(state.join(tls::DIRECTORY)).unwrap_or_default();
     // The volume in it has ended with the last process of the lab.
     fs::remove_dir(volume::directory(state)).unwrap_or_default();
     if leave == Leave::Nothing {
         let logs = state.join("logs");
         gone(&logs, fs::remove_dir_all(&logs))?;
-        // Another's files in it are none of our business.
         fs::remove_dir(state).unwrap_or_default();
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! `lab/shop`: a miniature cloud system of ordinary local processes that talk HTTP/1.1 over
-//! loopback, to try game days on.
+//! loopback, to try game days on. One edge, from the alerter to the pager, is encrypted.
 //!
 //! The library is linked by the one binary: [`up`] starts a supervisor as a detached process of
 //! that binary, which starts everything else; [`run_role`] is what each of those processes runs.
@@ -24,6 +24,7 @@ mod roles;
 mod settings;
 mod state;
 mod supervisor;
+mod tls;
 mod up;
 mod volume;
 

@@ -50,6 +50,9 @@ pub struct LabState {
     pub pods: Vec<Pod>,
     /// The declared connections.
     pub edges: Vec<Edge>,
+    /// The certificate of who signs those of the lab, in PEM; labs of earlier versions have none.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
     /// What is wrong with this lab.
     pub defects: Defects,
 }

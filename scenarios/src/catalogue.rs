@@ -38,6 +38,7 @@ const ALL: &[Entry] = entries!(
     "duplicate-alerts",
     "journey-browse-and-buy",
     "label-drop",
+    "pager-certificate-expired",
     "pager-down",
     "payments-brown-out",
     "payments-cut-answers",

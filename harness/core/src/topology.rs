@@ -21,7 +21,8 @@ pub struct Topology {
     /// In the order of their names.
     pub edges: Vec<Edge>,
     /// Control addresses that injectors and signals of this kind of system know by name:
-    /// `supervisor`, `proxy` (a Unix socket's path), `store`, `alerter`. Empty when only declared.
+    /// `supervisor`, `proxy` (a Unix socket's path), `store`, `alerter`, `authority` (a
+    /// certificate's path). Empty when only declared.
     #[serde(default)]
     pub controls: BTreeMap<String, String>,
 }

@@ -1,5 +1,5 @@
-//! What a lab's automations did: changes of breakers, acts of the cost cap, and restarts by the
-//! supervisor.
+//! What a lab's automations did: changes of breakers, acts of the cost cap, pages that the alerter
+//! handed over, and restarts by the supervisor.
 //!
 //! Asks the supervisor at a fixed period, and once more at the end. Stamps come from the acting
 //! process itself, so that the period costs no precision. What happened before the source began is
@@ -27,7 +27,7 @@ use breakers::Breakers;
 use feed::Feed;
 use restarts::Restarts;
 
-/// One question; the supervisor itself asks three instances in turn, half a second each.
+/// One question; the supervisor itself asks its instances, for half a second.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// The last question, when the source stops.
 const LAST_LOOK_WITHIN: Duration = Duration::from_millis(80);

@@ -29,6 +29,9 @@ pub(crate) struct LabDocument {
     pub(crate) services: Vec<LabService>,
     pub(crate) pods: Vec<LabPod>,
     pub(crate) edges: Vec<LabEdge>,
+    /// The path of the certificate of who signs those of the lab; earlier labs had none.
+    #[serde(default)]
+    pub(crate) authority: Option<String>,
 }
 
 /// A process outside the pods.

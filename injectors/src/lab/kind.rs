@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness_core::fault::{BlastRadius, FaultError};
-use harness_core::ids::ServiceName;
+use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::system::{DefectKind, SystemKind};
 use harness_core::topology::{Edge, Instance, Service, Topology};
 
@@ -51,6 +51,14 @@ pub fn lab_kind(defects: Vec<DefectKind>) -> SystemKind {
         defects,
         disposable: true,
     }
+}
+
+/// The edges on which TLS is spoken, so that nobody in between reads requests.
+const ENCRYPTED: [&str; 1] = ["alerter->pager"];
+
+/// Whether TLS is spoken on an edge.
+pub(crate) fn is_encrypted(edge: &EdgeName) -> bool {
+    ENCRYPTED.contains(&edge.as_str())
 }
 
 /// The service that gameday itself acts through: without it nothing could be put back.
@@ -134,6 +142,7 @@ mod tests {
             assert!(shop.service(&edge.callee).is_some(), "{}", edge.name);
             assert!(shop.service(&edge.caller.as_str().into()).is_some(), "{}", edge.name);
         }
+        assert_eq!(shop.edges.iter().filter(|edge| is_encrypted(&edge.name)).count(), 1);
         assert_eq!(shop.declared(), shop);
         assert_eq!(shop.instances_total(), 14);
     }

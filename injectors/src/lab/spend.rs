@@ -97,6 +97,11 @@ impl LabControl {
         Ok(Self { address: address.clone(), supervisor })
     }
 
+    /// Where it listens.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Without its supervisor nothing of a lab is left: its processes die with it.
     pub(super) fn is_lab_gone(&self) -> bool {
         self.supervisor.as_ref().is_some_and(|it| presence(it) == Presence::Gone)

@@ -10,6 +10,9 @@ use hyper::Method;
 use super::client::{LAB_FORMAT, LabClient, LabDocument, LabPod, Ranges, Steady, authority};
 use crate::http::encoded;
 
+/// The control under which the system tells where the certificate of its authority lies.
+pub(super) const AUTHORITY: &str = "authority";
+
 /// A lab that runs.
 #[derive(Debug, Clone)]
 pub struct LabSystem {
@@ -140,6 +143,9 @@ pub(crate) fn topology(document: &LabDocument) -> Topology {
     if document.interposer.is_some() {
         controls.insert("proxy".to_owned(), format!("{}/proxy.sock", document.state));
     }
+    if let Some(authority) = &document.authority {
+        controls.insert(AUTHORITY.to_owned(), authority.clone());
+    }
     let entry = document.endpoints.get("edge").cloned().unwrap_or_default();
     Topology { entry, services, edges, controls }
 }
@@ -233,7 +239,7 @@ pub(crate) mod tests {
                 "name": "checkout->payments", "caller": "checkout", "callee": "payments",
                 "addresses": ["127.0.0.1:99"], "upstreams": ["127.0.0.1:12"],
             }],
-            "defects": [],
+            "authority": "/tmp/s/tls/ca.pem", "defects": [],
         })
     }
 
@@ -252,6 +258,7 @@ pub(crate) mod tests {
         assert_eq!(topology.entry, "http://127.0.0.1:1");
         assert_eq!(topology.controls["proxy"], "/tmp/s/proxy.sock");
         assert_eq!(topology.controls["alerter"], "127.0.0.1:4");
+        assert_eq!(topology.controls["authority"], "/tmp/s/tls/ca.pem");
         assert!(topology.edges[0].interposable);
     }
 
@@ -262,5 +269,13 @@ pub(crate) mod tests {
         let topology = topology(&serde_json::from_value(document).unwrap());
         assert!(!topology.edges[0].interposable);
         assert!(!topology.controls.contains_key("proxy"));
+    }
+
+    #[test]
+    fn a_lab_of_an_earlier_version_has_no_authority() {
+        let mut document = document();
+        document.as_object_mut().unwrap().remove("authority");
+        let topology = topology(&serde_json::from_value(document).unwrap());
+        assert!(!topology.controls.contains_key("authority"));
     }
 }

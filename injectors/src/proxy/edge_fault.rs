@@ -16,7 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::debt::{self, Order, ProxyDebt};
+use super::wire::ProxyEffect;
 use super::witness::{EdgeWitness, Symptom};
+use crate::lab::is_encrypted;
 
 /// What a scenario says about a fault on one edge, and what the proxy does about it.
 pub trait EdgeSpec: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
@@ -54,6 +56,19 @@ pub(crate) fn entry<S: EdgeSpec + Symptom>(requires: Vec<Requirement>) -> FaultE
     }
 }
 
+/// Refuses what acts on single requests where the proxy sees only TLS: it would pass untouched, and
+/// a witness that speaks plain HTTP would see a fault that the caller does not have.
+fn refuse_encrypted(kind: &str, edge: &EdgeName, effect: &ProxyEffect) -> Result<(), FaultError> {
+    let on_requests = matches!(effect, ProxyEffect::Http(_) | ProxyEffect::Status(_));
+    if !(on_requests && is_encrypted(edge)) {
+        return Ok(());
+    }
+    Err(FaultError::Unavailable {
+        mechanism: format!("{kind} with {effect}"),
+        why: format!("{edge} speaks TLS, so the proxy cannot read its requests"),
+    })
+}
+
 impl<S: EdgeSpec> Injector for EdgeFault<S> {
     const KIND: &'static str = S::KIND;
     const SUMMARY: &'static str = S::SUMMARY;
@@ -62,6 +77,7 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
     type Undo = ProxyDebt;
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
+        refuse_encrypted(S::KIND, spec.edge(), &spec.order(0).effect)?;
         debt::radius(spec.edge(), topology)
     }
 
@@ -92,5 +108,40 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
 
     async fn revert(&self, cx: &Cx<'_>, undo: &ProxyDebt) -> Result<Reverted, FaultError> {
         undo.revert(cx).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use harness_core::fault::DynInjector;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::lab::lab_kind;
+    use crate::proxy::{BrownOutSpec, HttpErrorSpec, HttpLatencySpec, LatencySpec, OutageSpec};
+
+    fn planned<S: EdgeSpec>(edge: &str, mut spec: Value) -> Result<BlastRadius, FaultError> {
+        spec["edge"] = json!(edge);
+        let injector: &dyn DynInjector = &EdgeFault::<S>::INJECTOR;
+        let spec = injector.check(&spec).unwrap();
+        injector.blast_radius(&spec, &lab_kind(Vec::new()).declared["shop"])
+    }
+
+    #[test]
+    fn what_acts_on_requests_is_refused_where_they_are_encrypted() {
+        let each = |edge: &str| {
+            [
+                planned::<HttpErrorSpec>(edge, json!({})),
+                planned::<HttpLatencySpec>(edge, json!({"delay": "100ms"})),
+                planned::<BrownOutSpec>(edge, json!({"delay": "100ms"})),
+                planned::<OutageSpec>(edge, json!({"mode": "status"})),
+            ]
+        };
+        for refused in each("alerter->pager") {
+            assert!(matches!(refused, Err(FaultError::Unavailable { .. })), "{refused:?}");
+        }
+        assert!(each("checkout->payments").iter().all(Result::is_ok));
+        assert!(planned::<OutageSpec>("alerter->pager", json!({"mode": "reset"})).is_ok());
+        assert!(planned::<LatencySpec>("alerter->pager", json!({"delay": "100ms"})).is_ok());
     }
 }

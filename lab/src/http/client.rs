@@ -15,7 +15,10 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::tls::Connector;
 
 /// More idle connections are closed.
 const IDLE_MAX: usize = 64;
@@ -25,10 +28,14 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 type Sender = SendRequest<Full<Bytes>>;
 
 /// A pool of connections to one address.
+///
+/// With TLS there is none: each request has a connection of its own, so that the certificate of
+/// whoever answers it has just been looked at. Such requests are rare.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
     host: HeaderValue,
+    secure: Option<Connector>,
     idle: Mutex<Vec<Sender>>,
 }
 
@@ -88,8 +95,17 @@ pub(crate) enum CallError {
 impl Client {
     /// A pool for `address`, without a connection yet.
     pub(crate) fn new(address: SocketAddr) -> Self {
+        Self::with(address, None)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn secure(address: SocketAddr, connector: Connector) -> Self {
+        Self::with(address, Some(connector))
+    }
+
+    fn with(address: SocketAddr, secure: Option<Connector>) -> Self {
         let host = HeaderValue::from_str(&address.to_string()).expect("an address is plain text");
-        Self { address, host, idle: Mutex::new(Vec::new()) }
+        Self { address, host, secure, idle: Mutex::new(Vec::new()) }
     }
 
     /// Where this client's requests go.
@@ -130,10 +146,12 @@ impl Client {
     async fn connect(&self) -> Result<Sender, CallError> {
         let stream = TcpStream::connect(self.address).await.map_err(CallError::Refused)?;
         stream.set_nodelay(true).map_err(CallError::Refused)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // The connection's task ends with its socket; its error comes back through the sender.
-        tokio::spawn(async move { connection.await.unwrap_or_default() });
-        Ok(sender)
+        match &self.secure {
+            None => speak(stream).await,
+            Some(connector) => {
+                speak(connector.connect(stream).await.map_err(CallError::Refused)?).await
+            }
+        }
     }
 
     async fn send(&self, mut sender: Sender, out: &Outgoing<'_>) -> Result<Answer, CallError> {
@@ -149,11 +167,20 @@ impl Client {
         let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(broken)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
+        if self.secure.is_none() && idle.len() < IDLE_MAX {
             idle.push(sender);
         }
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Sender, CallError> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // The connection's task ends with its socket; its error comes back through the sender.
+    tokio::spawn(async move { connection.await.unwrap_or_default() });
+    Ok(sender)
 }
 
 fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CallError {

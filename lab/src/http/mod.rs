@@ -1,5 +1,6 @@
 //! HTTP/1.1 as every process of the lab speaks it: a bounded server, a pooling client for roles
-//! and a blocking client for commands. No TLS, no HTTP/2: everything is on loopback.
+//! and a blocking client for commands. No HTTP/2; TLS only where a role asks for it, see
+//! [`crate::tls`]: everything is on loopback.
 
 mod blocking;
 mod client;

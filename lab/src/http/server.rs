@@ -18,12 +18,14 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::release::RELEASE_HEADER;
+use crate::tls::{Acceptor, Opened};
 
 /// A larger request body is refused with 413.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -143,10 +145,15 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then lets what is in flight end, for a bounded time.
+///
+/// With an acceptor both TLS and plain HTTP are spoken on the one address: callers of the shop use
+/// TLS; those who watch and direct the process (its supervisor's probes, whoever reads what it
+/// knows or gives it orders) go on with plain HTTP.
 pub(crate) async fn serve<S: Service>(
     address: SocketAddr,
     service: Arc<S>,
     stop: CancellationToken,
+    secure: Option<Acceptor>,
 ) -> std::io::Result<()> {
     let listener = bind(address)?;
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -163,7 +170,7 @@ pub(crate) async fn serve<S: Service>(
                 stream
             }
         };
-        let connection = connection(stream, Arc::clone(&service), stop.clone());
+        let connection = connection(stream, secure.clone(), Arc::clone(&service), stop.clone());
         tracker.spawn(async move {
             connection.await;
             drop(room);
@@ -176,9 +183,32 @@ pub(crate) async fn serve<S: Service>(
     Ok(())
 }
 
-async fn connection<S: Service>(stream: TcpStream, service: Arc<S>, stop: CancellationToken) {
+async fn connection<S: Service>(
+    stream: TcpStream,
+    secure: Option<Acceptor>,
+    service: Arc<S>,
+    stop: CancellationToken,
+) {
     // Without it small answers wait for an acknowledgement; a failure costs only time.
     stream.set_nodelay(true).unwrap_or_default();
+    let Some(acceptor) = secure else { return exchange(stream, service, stop).await };
+    let opened = tokio::select! {
+        () = stop.cancelled() => return,
+        opened = tokio::time::timeout(HEADER_LIMIT, acceptor.open(stream)) => opened,
+    };
+    match opened {
+        Ok(Ok(Opened::Plain(stream))) => exchange(stream, service, stop).await,
+        Ok(Ok(Opened::Secure(stream))) => exchange(stream, service, stop).await,
+        // A caller that says nothing, or refuses our certificate, goes its way.
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+async fn exchange<S: Service>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: Arc<S>,
+    stop: CancellationToken,
+) {
     let handler = service_fn(move |request| {
         let service = Arc::clone(&service);
         async move { Ok::<_, std::convert::Infallible>(handle(service, request).await) }

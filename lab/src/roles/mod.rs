@@ -38,6 +38,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::release::Release;
 use crate::supervisor;
+use crate::tls::Acceptor;
 use crate::volume;
 
 /// The exit code of a role, or of the interposer, whose address was taken: the supervisor gives
@@ -190,8 +191,17 @@ impl Context {
         self: &Arc<Self>,
         service: Arc<S>,
     ) -> std::io::Result<()> {
+        self.serve_with(service, None).await
+    }
+
+    /// The same, to callers who speak TLS, too.
+    pub(crate) async fn serve_with<S: Service>(
+        self: &Arc<Self>,
+        service: Arc<S>,
+        secure: Option<Acceptor>,
+    ) -> std::io::Result<()> {
         let released = Released::new(service, Arc::clone(self));
-        serve(self.address, Arc::new(released), self.stop.clone()).await
+        serve(self.address, Arc::new(released), self.stop.clone(), secure).await
     }
 
     /// The answer to `GET /healthz`: readiness, and whose.

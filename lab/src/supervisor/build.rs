@@ -14,6 +14,7 @@ use crate::state::{
     Deployment, Endpoints, LAB_FORMAT, LabState, Labels, PodTemplate, ProcessRecord, RestartPolicy,
     Service,
 };
+use crate::tls::authority_path;
 
 /// `<state>/proxy.json`: what the interposer is told.
 #[derive(Debug, Serialize)]
@@ -124,6 +125,7 @@ pub(super) fn first_document(settings: &Settings, layout: &Layout) -> LabState {
             .collect(),
         pods: Vec::new(),
         edges: layout.edges.clone(),
+        authority: Some(authority_path(&settings.state)),
         defects: settings.defects.clone(),
     }
 }

@@ -35,6 +35,7 @@ use crate::log::Log;
 use crate::roles::EXIT_ADDRESS_TAKEN;
 use crate::settings::Settings;
 use crate::state::{LabState, write_document};
+use crate::tls;
 
 /// `lab.json` is written at most so often.
 const WRITE_EVERY: Duration = Duration::from_millis(50);
@@ -77,7 +78,8 @@ pub(crate) async fn run(state: &Path, log: Log, stop: CancellationToken) -> Resu
     };
     let document = build::first_document(&settings, &layout);
     let proxy = settings.interposer.is_some().then(|| build::proxy_config(&layout));
-    let written = write_document(&Layout::path(state), &layout)
+    let written = tls::make(state)
+        .and_then(|()| write_document(&Layout::path(state), &layout))
         .and_then(|()| proxy.map_or(Ok(()), |it| write_document(&state.join("proxy.json"), &it)))
         .and_then(|()| write_document(&LabState::path(state), &document));
     if let Err(error) = written {
@@ -137,7 +139,8 @@ impl Supervisor {
     async fn supervise(self: Arc<Self>) -> Result<(), ExitCode> {
         let api = tokio::spawn({
             let lab = Arc::clone(&self);
-            async move { serve(lab.layout.supervisor, Arc::clone(&lab), lab.stop.clone()).await }
+            let (at, stop) = (lab.layout.supervisor, lab.stop.clone());
+            async move { serve(at, lab, stop, None).await }
         });
         let mut standing = JoinSet::new();
         if self.settings.interposer.is_some() {

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +20,9 @@ const RESET_LIMIT: Duration = Duration::from_secs(10);
 /// A deployment that is not back in this time stays away.
 const RESTORE_LIMIT: Duration = Duration::from_secs(8);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The automations of the lab, each with the service whose instances it acts in.
+const AUTOMATIONS: [(&str, &str); 3] =
+    [("breaker", "checkout"), ("cap", "cap"), ("alerter", "alerter")];
 
 #[derive(Deserialize)]
 struct CheckoutState {
@@ -194,16 +198,22 @@ pub(super) async fn restore(lab: &Supervisor, deployment: &str) -> Option<Steady
 }
 
 /// What the automations of the lab did after an instant of `CLOCK_MONOTONIC`, in order of time: the
-/// breakers' changes and the cost cap's acts. An instance that does not answer is named, for its
-/// events are missing.
+/// breakers' changes, the cost cap's acts, and what the alerter handed to the pager. An instance
+/// that does not answer is named, for its events are missing.
 pub(super) async fn automation(lab: &Supervisor, after_us: u64) -> Value {
     let (mut events, mut silent) = (Vec::new(), Vec::new());
-    let breakers = lab.clients("checkout").enumerate().map(|(slot, it)| ("breaker", slot, it));
-    let caps = lab.clients("cap").enumerate().map(|(slot, it)| ("cap", slot, it));
-    for (automation, slot, client) in breakers.chain(caps) {
-        let answer = ask(client, "/events").await.and_then(|answer| answer.json::<Value>());
+    let clients: Vec<(&str, &str, usize, &Client)> = AUTOMATIONS
+        .into_iter()
+        .flat_map(|(automation, service)| {
+            let clients = lab.clients(service).enumerate();
+            clients.map(move |(slot, client)| (automation, service, slot, client))
+        })
+        .collect();
+    // Side by side, so that those that are silent are waited for only once.
+    let answers = join_all(clients.iter().map(|(.., client)| ask(client, "/events"))).await;
+    for ((automation, service, slot, _), answer) in clients.into_iter().zip(answers) {
+        let answer = answer.and_then(|answer| answer.json::<Value>());
         let Some(Value::Array(all)) = answer.map(|mut answer| answer["events"].take()) else {
-            let service = if automation == "cap" { "cap" } else { "checkout" };
             silent.push(format!("{service}-{slot}"));
             continue;
         };

@@ -15,7 +15,8 @@ use super::expectations::{
 };
 
 /// Who acts by itself in a lab, and what it does: each action with the state that it leads to.
-const LAB: [Actor; 3] = [
+const LAB: [Actor; 4] = [
+    Actor { name: "alerter", actions: &[("page", "paged")] },
     Actor {
         name: "breaker",
         actions: &[("open", "open"), ("half-open", "half-open"), ("close", "closed")],

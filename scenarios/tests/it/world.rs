@@ -336,6 +336,7 @@ on_some_instances! {
     LoopFault, Loop, "crash-loop", SelfHealing, "crashes" { times: u32, after: Duration };
     PressureFault, Pressure, "cpu-pressure", Reversible, "cgroup quota" { share: Ratio };
     MemoryFault, Scarcity, "memory-pressure", SelfHealing, "memory limit" { headroom: Size };
+    ExpiryFault, Expiry, "expired-certificate", Reversible, "order to the pager" {};
     ReleaseFault, Rollout, "bad-release", Reversible, "rollout by the supervisor"
         { release: String, flaw: Flaw };
 }
@@ -427,6 +428,7 @@ pub(crate) fn registry() -> Registry {
     registry.register("lab", entry(Arc::new(BlackoutFault), proxy));
     registry.register("lab", entry(Arc::new(DriftFault), &[]));
     registry.register("lab", entry(Arc::new(RepeatFault), &[]));
+    registry.register("lab", entry(Arc::new(ExpiryFault), &[]));
     registry.register("lab", entry(Arc::new(LagFault), &[]));
     registry.register("lab", entry(Arc::new(SampleFault), &[]));
     registry.register("lab", entry(Arc::new(LabelFault), &[]));

@@ -138,6 +138,11 @@ rows! {
     blindness_that_is_taken_for_health: "collector-blackout", Some("alerter=complacent") => 1;
     a_page_outlives_an_outage_of_the_pager: "pager-down", None => 0;
     a_page_that_is_forgotten: "pager-down", Some("alerter=forgets") => 1;
+    a_page_waits_for_a_good_certificate: "pager-certificate-expired", None => 0;
+    a_page_to_who_shows_an_expired_certificate:
+        "pager-certificate-expired", Some("alerter=trusting") => 1;
+    a_page_that_is_forgotten_when_refused:
+        "pager-certificate-expired", Some("alerter=forgets") => 1;
     a_runaway_is_capped: "cost-runaway", None => 0;
     a_runaway_without_cap: "cost-runaway", Some("cap=off") => 1;
     a_runaway_with_a_late_cap: "cost-runaway", Some("cap=late") => 1;

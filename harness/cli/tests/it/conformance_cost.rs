@@ -117,6 +117,12 @@ async fn duplicate_alerts_conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_certificate_conforms() {
+    let spec = json!({"service": "pager"});
+    conforms(&LabWorld::new(&[], "expired-certificate", spec)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn price_spike_conforms() {
     conforms(&LabWorld::new(&[], "price-spike", json!({"times": 4}))).await;
 }

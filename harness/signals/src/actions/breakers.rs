@@ -1,5 +1,5 @@
-//! Breakers and the cost cap: `GET /api/automation?afterUs=`, events of all instances by time.
-//! A breaker acts on its own instance; the cap says on what.
+//! Breakers, the cost cap and the alerter: `GET /api/automation?afterUs=`, events of all instances
+//! by time. A breaker acts on its own instance; the others say on what.
 //!
 //! An instance that did not answer this time may tell older events the next time. So the question
 //! goes back a little before the last one that all had answered, and events are told apart by
@@ -20,7 +20,7 @@ const INSTANCES_MAX: usize = 256;
 /// Silent instances that are named; further ones are counted.
 const SILENT_MAX: usize = 8;
 /// The automations whose events are read; others are none of ours.
-const ACTORS: [&str; 2] = ["breaker", "cap"];
+const ACTORS: [&str; 3] = ["alerter", "breaker", "cap"];
 
 /// The feed of breakers.
 #[derive(Debug)]
@@ -161,6 +161,16 @@ mod tests {
         let mut other = event(0, 2, 5, "open");
         other["automation"] = json!("scaler");
         assert_eq!(read(&mut feed, 9, &[old, other], &[]), Reading::default());
+    }
+
+    #[test]
+    fn who_acts_on_another_says_on_whom() {
+        let mut page = event(0, 1, 10, "page");
+        page["automation"] = json!("alerter");
+        page["target"] = json!("pager-0");
+        let reading = read(&mut feed(), 100, &[page], &[]);
+        assert_eq!(seen(&reading), [("page", "pager-0", 10)]);
+        assert_eq!(reading.actions[0].actor, "alerter");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::collector::{FreshnessAnswer, SeriesAnswer, SeriesView};
 use crate::clock::{Moment, moment, unix_ms};
 use crate::defects::Defect;
 use crate::http::{Call, Client, Outgoing, Reply, Service};
+use crate::tls::{Connector, Trust};
 
 const EVALUATE_EVERY: Duration = Duration::from_millis(200);
 const QUERY_LIMIT: Duration = Duration::from_millis(300);
@@ -91,7 +92,10 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let collector = Client::new(context.layout.service("collector")[0]);
     let forgets = context.layout.defects.has(Defect::AlerterForgets);
     let on_failure = if forgets { OnFailure::Forget } else { OnFailure::TryAgain };
-    let pager = Client::new(context.layout.dial("alerter", "pager")[0]);
+    let trusting = context.layout.defects.has(Defect::AlerterTrusting);
+    let trust = if trusting { Trust::Anybody } else { Trust::Authority };
+    let connector = Connector::of(&context.state, trust)?;
+    let pager = Client::secure(context.layout.dial("alerter", "pager")[0], connector);
     let role = Arc::new(Alerter {
         collector,
         outbox: Outbox::new(pager, on_failure),
@@ -108,7 +112,7 @@ pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     });
     let delivering = tokio::spawn({
         let role = Arc::clone(&role);
-        async move { role.outbox.deliver().await }
+        async move { role.outbox.deliver(&role.context.instance).await }
     });
     let beating = tokio::spawn({
         let role = Arc::clone(&role);
@@ -155,6 +159,7 @@ impl Service for Alerter {
             }
             (_, "/-/synthetic") => self.synthetic.answer(&call),
             (_, "/-/orders") => self.outbox.answer(&call),
+            (&Method::GET, "/events") => self.outbox.events(),
             (&Method::GET, "/state") => Reply::ok(&json!({ "waiting": self.outbox.len() })),
             (&Method::GET, "/healthz") if !self.watching.load(Ordering::Relaxed) => {
                 Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not every target was up yet")

@@ -1,5 +1,6 @@
 //! Pages on their way to the pager, over the edge `alerter->pager`: in order, each until it was
-//! taken. A delivery carries a key, so that one whose answer was lost is no second page.
+//! taken. A delivery carries a key, so that one whose answer was lost is no second page. Whatever
+//! goes out goes only to who has shown a good certificate: else it waits, and is tried again.
 //!
 //! A heartbeat goes the same way all the time, so that silence can be told from a broken way. An
 //! order makes every delivery go out several times, under one key.
@@ -9,10 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::clock::{Moment, moment};
 use crate::http::{Call, Client, Outgoing, Reply};
 use crate::orders::Orders;
 use crate::roles::pager::DELIVERY_KEY;
@@ -36,6 +38,24 @@ struct Repeat {
     times: u32,
 }
 
+/// Older events are forgotten.
+const EVENTS_MAX: usize = 256;
+
+/// A page that was handed over, as `GET /events` tells it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Handed {
+    /// Counts from 1, without gaps.
+    sequence: u64,
+    /// When it was known to be taken.
+    #[serde(flatten)]
+    at: Moment,
+    instance: String,
+    to: &'static str,
+    target: &'static str,
+    key: String,
+}
+
 /// What is done with a page that could not be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnFailure {
@@ -51,6 +71,8 @@ pub(super) struct Outbox {
     on_failure: OnFailure,
     waiting: Mutex<VecDeque<(HeaderValue, Value)>>,
     more: Notify,
+    /// How many were handed over, and the latest.
+    handed: Mutex<(u64, VecDeque<Handed>)>,
     /// How often each delivery goes out.
     repeats: Orders<u32>,
 }
@@ -62,6 +84,7 @@ impl Outbox {
             on_failure,
             waiting: Mutex::default(),
             more: Notify::new(),
+            handed: Mutex::default(),
             repeats: Orders::new(),
         }
     }
@@ -116,8 +139,31 @@ impl Outbox {
         self.waiting().len()
     }
 
+    /// What was handed over, oldest first.
+    pub(super) fn events(&self) -> Reply {
+        let handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        Reply::ok(&json!({ "events": handed.1 }))
+    }
+
+    fn note(&self, instance: &str, key: &HeaderValue) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.0 += 1;
+        if handed.1.len() == EVENTS_MAX {
+            handed.1.pop_front();
+        }
+        let event = Handed {
+            sequence: handed.0,
+            at: moment(),
+            instance: instance.to_owned(),
+            to: "page",
+            target: "pager-0",
+            key: key.to_str().unwrap_or_default().to_owned(),
+        };
+        handed.1.push_back(event);
+    }
+
     /// Delivers for ever.
-    pub(super) async fn deliver(&self) {
+    pub(super) async fn deliver(&self, instance: &str) {
         let mut pause = PAUSE;
         loop {
             let first = self.waiting().front().cloned();
@@ -125,7 +171,8 @@ impl Outbox {
                 self.more.notified().await;
                 continue;
             };
-            if self.send("/hook", key, &body).await {
+            if self.send("/hook", key.clone(), &body).await {
+                self.note(instance, &key);
                 self.waiting().pop_front();
                 pause = PAUSE;
                 continue;

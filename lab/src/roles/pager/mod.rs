@@ -1,5 +1,6 @@
 //! `pager`: whom the alerter wakes. It takes webhooks, tells repeated deliveries from new pages,
-//! takes acknowledgements, and counts heartbeats, which wake nobody.
+//! takes acknowledgements, and counts heartbeats, which wake nobody. An order makes it show a
+//! certificate that has expired to those who speak TLS with it.
 
 mod book;
 
@@ -15,6 +16,8 @@ use super::Context;
 use crate::clock::moment;
 use crate::defects::Defect;
 use crate::http::{Call, Reply, Service};
+use crate::orders::Orders;
+use crate::tls::{Acceptor, Certificate, Shows};
 
 /// The header in which the sender names a delivery.
 pub(super) const DELIVERY_KEY: &str = "x-delivery-key";
@@ -31,9 +34,30 @@ struct Webhook {
     common_labels: BTreeMap<String, String>,
 }
 
+/// What `PUT /-/orders` takes as an order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Show {
+    certificate: Showable,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Showable {
+    Expired,
+}
+
+impl Shows for Orders<Certificate> {
+    fn shown(&self) -> Certificate {
+        self.live().pop().unwrap_or(Certificate::Valid)
+    }
+}
+
 #[derive(Debug)]
 struct Pager {
     context: Arc<Context>,
+    /// Which certificate is shown; the valid one while there is no order.
+    shown: Arc<Orders<Certificate>>,
     book: Mutex<Book>,
     repeats: Repeats,
 }
@@ -41,8 +65,10 @@ struct Pager {
 pub(super) async fn run(context: Arc<Context>) -> std::io::Result<()> {
     let again = context.layout.defects.has(Defect::PagerRepeats);
     let repeats = if again { Repeats::Again } else { Repeats::Same };
-    let role = Pager { context: Arc::clone(&context), book: Mutex::default(), repeats };
-    context.serve(Arc::new(role)).await
+    let shown = Arc::new(Orders::new());
+    let acceptor = Acceptor::of(&context.state, shown.clone())?;
+    let role = Pager { context: Arc::clone(&context), shown, book: Mutex::default(), repeats };
+    context.serve_with(Arc::new(role), Some(acceptor)).await
 }
 
 impl Service for Pager {
@@ -67,6 +93,9 @@ impl Service for Pager {
                 let pages: Vec<&Page> = book.after(after.unwrap_or(0)).collect();
                 Reply::ok(&json!({ "instance": self.context.instance, "pages": pages }))
             }
+            (_, "/-/orders") => self
+                .shown
+                .answer(&call, |Show { certificate: Showable::Expired }| Ok(Certificate::Expired)),
             (&Method::GET, "/healthz") => self.context.healthy(),
             (&Method::GET, "/metrics") => Reply::metrics(self.context.metrics.text()),
             (&Method::POST, path) => {
