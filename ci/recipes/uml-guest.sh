@@ -5,6 +5,7 @@
 #   uml-guest.sh DIR SCRIPT        DIR is absolute and is shared read-write; all else is read-only
 #
 # The script's words go to DIR/output, its exit status to DIR/status, the kernel's to DIR/console.
+# The status is there when it is whole.
 # The guest sees this machine's files and a loopback interface, and nothing else. Needs the Debian
 # packages user-mode-linux and iproute2.
 set -eu
@@ -24,7 +25,8 @@ ip link set lo up
 cd "$dir"
 export TMPDIR="$dir/tmp"
 sh "$script" >"$dir/output" 2>&1 </dev/null
-echo \$? >"$dir/status"
+echo \$? >"$dir/status.new"
+mv "$dir/status.new" "$dir/status"
 sync
 echo o >/proc/sysrq-trigger
 sleep 60
