@@ -58,14 +58,17 @@ pub(crate) fn entry<S: EdgeSpec + Symptom>(requires: Vec<Requirement>) -> FaultE
 
 /// Refuses what acts on single requests where the proxy sees only TLS: it would pass untouched, and
 /// a witness that speaks plain HTTP would see a fault that the caller does not have.
-fn refuse_encrypted(kind: &str, edge: &EdgeName, effect: &ProxyEffect) -> Result<(), FaultError> {
+fn refuse_encrypted(edge: &EdgeName, effect: &ProxyEffect) -> Result<(), FaultError> {
     let on_requests = matches!(effect, ProxyEffect::Http(_) | ProxyEffect::Status(_));
     if !(on_requests && is_encrypted(edge)) {
         return Ok(());
     }
     Err(FaultError::Unavailable {
-        mechanism: format!("{kind} with {effect}"),
-        why: format!("{edge} speaks TLS, so the proxy cannot read its requests"),
+        mechanism: "a fault on single requests".to_owned(),
+        why: format!(
+            "{edge} speaks TLS, so the proxy cannot read its requests; write a fault on whole \
+             connections, such as `latency` or a `dependency-outage` with mode `reset`"
+        ),
     })
 }
 
@@ -77,7 +80,7 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
     type Undo = ProxyDebt;
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
-        refuse_encrypted(S::KIND, spec.edge(), &spec.order(0).effect)?;
+        refuse_encrypted(spec.edge(), &spec.order(0).effect)?;
         debt::radius(spec.edge(), topology)
     }
 
