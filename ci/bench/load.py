@@ -1,7 +1,7 @@
 """The load benchmark: alternating rounds of `gameday load` and its peers, and the table of goals.
 
 Only ratios within one round mean anything: machines drift between minutes. A round in which
-others used more than a tenth of a core is thrown away and tried again. Started by load.sh."""
+others used too much of a core is thrown away and tried again. Started by load.sh."""
 
 import argparse
 import datetime
@@ -17,7 +17,7 @@ import time
 from itertools import pairwise
 
 import figures
-from bench_machine import FOREIGN_MAX, PORT, URL, Target, Wire, bare_sleep, run
+from bench_machine import FOREIGN_MAX, PORT, URL, Target, Wire, bare_sleep, end_orderly, run
 from bench_report import Rounds, machine, version
 
 GAMEDAY = os.environ["GAMEDAY"]
@@ -307,6 +307,7 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("target and client need a core each")
     figures.self_test()
+    end_orderly()
     with open(f"/tmp/gameday-bench-{PORT}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with Target(None if arguments.gentle else "throughput") as target:

@@ -1,9 +1,10 @@
 """The proxy benchmark: alternating rounds of our proxy and its peers, and the table of goals.
 
 Only ratios within one round mean anything: machines drift between minutes. A round in which
-others used more than a tenth of a core is thrown away and tried again. Started by proxy.sh."""
+others used too much of a core is thrown away and tried again. Started by proxy.sh."""
 
 import argparse
+import contextlib
 import datetime
 import fcntl
 import json
@@ -14,22 +15,26 @@ import selectors
 import shlex
 import shutil
 import socket
+import statistics
 import sys
 import time
 
 import echo
 import figures
-from bench_machine import FOREIGN_MAX, PORT, Target, pin
+from bench_machine import FOREIGN_MAX, PORT, Foreign, Target, end_orderly, pin
 from bench_report import Rounds, machine, version
 from proxy_machine import (
-    ALONE_CPU, BULK_PORT, ECHO_PORT, OTHERS_CPU, Foreign, Haproxy, Noxious, Ours,
-    cpu_seconds, free_ports, known, output, place, resident_kib, start, stop,
+    ALONE_CPU, BULK_PORT, ECHO_PORT, OTHERS_CPU, Haproxy, Noxious, Ours, cpu_seconds, free_ports,
+    known, output, place, resident_kib, start, stop,
 )
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = ("through", "memory", "single", "loaded", "pipelined", "safe")
-# Asked delays in us, messages per second so that one is under way at a time, and seconds.
-SINGLE = ((1_000, 200, 2), (10_000, 40, 3), (100_000, 8, 4))
+# Of requests in one round, each through every proxy in turn.
+PASSES = 3
+# Asked delays in us, messages per second so that one is under way at a time, and seconds: more
+# than a hundred messages, of which a 99th percentile is not the worst.
+SINGLE = ((1_000, 200, 2), (10_000, 40, 3), (100_000, 9, 12))
 PIPELINED = ((100_000, 50, 3), (10_000, 200, 3))
 FAULTS, CONNECTIONS = 20, 1000
 # After this line a file holds the last measurement.
@@ -43,12 +48,6 @@ class Bench(Rounds):
         self.priority = None if arguments.gentle else "timing"
         self.proxies, self.missing = known()
 
-    def round(self, measure):
-        """One measurement and the share of others meanwhile."""
-        with Foreign([self.target.master.pid]) as foreign:
-            found = measure()
-        return found, foreign.share
-
     # Without a fault: P1, P2, P3.
 
     def through(self):
@@ -57,11 +56,12 @@ class Bench(Rounds):
         def one_round():
             # The order turns, so that nobody always comes first.
             order.append(order.pop(0))
+            requests, worst = self.requests(order)
             found = {}
-            direct, worst = self.ping(free_ports(1)[0])
             for kind in order:
                 with kind(self.priority) as proxy:
-                    found[kind.name], foreign = self.measure(proxy, direct)
+                    found[kind.name], foreign = self.measure(proxy)
+                found[kind.name] |= requests[kind.name]
                 worst = max(worst, foreign)
             return found, worst
 
@@ -88,23 +88,48 @@ class Bench(Rounds):
                     self.table.add("", f"{what} of {kind.name}", "", figures.spread(values),
                                    len(values), "")
 
-    def measure(self, proxy, direct):
+    def requests(self, order):
+        """What each proxy adds to a round trip in us, its CPU us per request, and the foreign
+        share. In passes, so short that the machine is the same for all in one; of the passes the
+        medians."""
+        took = {kind.name: [] for kind in order}
+        with contextlib.ExitStack() as stack, Foreign() as foreign:
+            proxies = [stack.enter_context(kind(self.priority)) for kind in order]
+            here = free_ports(1)[0]
+            for port in (here, *(proxy.upstreams["ping"] for proxy in proxies)):
+                serve = ["sockperf", "sr", "--tcp", "-i", "127.0.0.1", "-p", str(port)]
+                stack.enter_context(Server(self, serve, port))
+            for _ in range(PASSES):
+                direct = self.ping(here)
+                proxies.append(proxies.pop(0))
+                for proxy in proxies:
+                    took[proxy.name].append(self.request(proxy, direct))
+        return {
+            name: {key: statistics.median(one[key] for one in passes) for key in passes[0]}
+            for name, passes in took.items()
+        }, foreign.share
+
+    def request(self, proxy, direct):
         # All on one core: what is added is the proxy's own cost, and no wake-up of a core.
         place(proxy.pid, OTHERS_CPU)
-        ping, worst = self.ping(proxy.upstreams["ping"], proxy)
+        ping = self.ping(proxy.ports["ping"])
         place(proxy.pid, ALONE_CPU)
         # Against the usual direct way: the difference of two tails would be noise alone.
         found = {f"rtt_{name}": ping[name] - direct["p50"] for name in ping}
         url = f"http://127.0.0.1:{proxy.ports['http']}/"
-        requests, cpu, foreign = self.wrk(proxy, ["wrk", "-t1", "-c50", f"-d{self.seconds}s", url])
-        found["cpu_us"], worst = 1e6 * cpu / requests[1], max(worst, foreign)
+        counts, cpu, _ = self.wrk(proxy, ["wrk", "-t1", "-c50", "-d1s", url])
+        return found | {"cpu_us": 1e6 * cpu / counts[1]}
+
+    def measure(self, proxy):
+        found = {}
+        url = f"http://127.0.0.1:{proxy.ports['http']}/"
         close = ["wrk", "-t1", "-c20", f"-d{self.seconds}s", "-H", "Connection: close", url]
-        accepted, _, foreign = self.wrk(proxy, close)
-        found["connections"], worst = accepted[0] / self.seconds, max(worst, foreign)
+        accepted, _, worst = self.wrk(proxy, close)
+        found["connections"] = accepted[0] / self.seconds
         with Server(self, ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(BULK_PORT)],
-                    BULK_PORT) as server:
+                    BULK_PORT):
             before = cpu_seconds(proxy.pid)
-            with Foreign([proxy.pid, server.pid]) as foreign:
+            with Foreign() as foreign:
                 text = output(["iperf3", "-c", "127.0.0.1", "-p", str(proxy.ports["bulk"]), "-t",
                                str(self.seconds), "-J"], OTHERS_CPU, self.priority)
             cpu = cpu_seconds(proxy.pid) - before
@@ -113,23 +138,17 @@ class Bench(Rounds):
         found["cpu_gb"] = cpu / (received["bytes"] / 1e9)
         return found, max(worst, foreign.share)
 
-    def ping(self, upstream, proxy=None):
-        """Round trips in us on one core, and the foreign share."""
-        serve = ["sockperf", "sr", "--tcp", "-i", "127.0.0.1", "-p", str(upstream)]
-        port = proxy.ports["ping"] if proxy else upstream
-        with Server(self, serve, upstream) as server:
-            with Foreign([server.pid, *([proxy.pid] if proxy else [])]) as foreign:
-                text = output(["sockperf", "pp", "--tcp", "-i", "127.0.0.1", "-p", str(port), "-t",
-                               str(self.seconds), "--mps", "500", "--full-rtt", "-m", "64"],
-                              OTHERS_CPU, self.priority)
+    def ping(self, port):
+        """Round trips in us."""
+        text = output(["sockperf", "pp", "--tcp", "-i", "127.0.0.1", "-p", str(port), "-t", "1",
+                       "--mps", "1000", "--full-rtt", "-m", "64"], OTHERS_CPU, self.priority)
         found = dict(re.findall(r"percentile (\d+\.\d+)\s*=\s*([\d.]+)", text))
-        ping = {"p50": float(found["50.000"]), "p99": float(found["99.000"])}
-        return ping, foreign.share
+        return {"p50": float(found["50.000"]), "p99": float(found["99.000"])}
 
     def wrk(self, proxy, command):
         """Connections and requests, the proxy's CPU seconds, and the foreign share."""
         before, cpu = self.target.counts(), cpu_seconds(proxy.pid)
-        with Foreign([self.target.master.pid, proxy.pid]) as foreign:
+        with Foreign() as foreign:
             output(command, OTHERS_CPU, self.priority)
         after = self.target.counts()
         counts = [late - early for late, early in zip(after, before)]
@@ -161,14 +180,14 @@ class Bench(Rounds):
 
         def one_round():
             found = {}
-            with Server(self, serve, ECHO_PORT, ALONE_CPU) as server:
-                with Foreign([server.pid]) as foreign:
+            with Server(self, serve, ECHO_PORT, ALONE_CPU):
+                with Foreign() as foreign:
                     direct = echo.round_trips(ECHO_PORT, connections, rate, seconds / 2)
                 worst = foreign.share
                 for kind in injectors:
                     with kind(self.priority) as proxy:
                         proxy.delay("bench", micros)
-                        with Foreign([server.pid, proxy.pid]) as foreign:
+                        with Foreign() as foreign:
                             took = echo.round_trips(proxy.ports["echo"], connections, rate,
                                                     seconds)
                     worst = max(worst, foreign.share)
@@ -351,6 +370,7 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("proxy and client need a core each")
     figures.self_test()
+    end_orderly()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     pin(OTHERS_CPU, None if arguments.gentle else "timing")()

@@ -4,7 +4,7 @@
 # module where they are installed, and noxious where its crates can be had (ci/bench/noxious is
 # built; `NOXIOUS=/path/to/bench-noxious` instead). Loopback only; stops only what it started.
 #
-#   ci/bench/proxy.sh                      everything, about 10 minutes
+#   ci/bench/proxy.sh                      everything, about 15 minutes
 #   ci/bench/proxy.sh --write docs/benchmarks-proxy.md
 #   ci/bench/proxy.sh --rounds 1 --seconds 1 --only through,safe --gentle --noise 100
 #   PROXY=/path/to/agent-proxy ci/bench/proxy.sh

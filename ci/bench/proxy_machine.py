@@ -10,10 +10,9 @@ import subprocess
 import tempfile
 import time
 
-from bench_machine import PORT, busy_seconds, pin
+from bench_machine import PORT, descendants, pin, run_seconds
 
 ALONE_CPU, OTHERS_CPU = 1, 0
-CPUS = (0, 1)
 BULK_PORT, ECHO_PORT = 18491, 18492
 UPSTREAMS = {"http": PORT, "bulk": BULK_PORT, "echo": ECHO_PORT}
 PORTS = itertools.cycle(range(18500, 30000))
@@ -38,29 +37,9 @@ stream {{ tcp_nodelay on; proxy_timeout 600s; {servers} }}
 """
 
 
-def descendants(pid):
-    """A process and all that it started."""
-    found = [pid]
-    for one in found:
-        try:
-            with open(f"/proc/{one}/task/{one}/children", encoding="utf-8") as file:
-                found.extend(int(word) for word in file.read().split())
-        except OSError:
-            pass
-    return found
-
-
 def cpu_seconds(pid):
     """Of a process and all that it started, so far; the living ones."""
-    total = 0
-    for one in descendants(pid):
-        try:
-            for thread in os.listdir(f"/proc/{one}/task"):
-                with open(f"/proc/{one}/task/{thread}/schedstat", encoding="utf-8") as file:
-                    total += int(file.read().split()[0])
-        except OSError:
-            pass
-    return total / 1e9
+    return sum(sum(run_seconds(one).values()) for one in descendants(pid))
 
 
 def resident_kib(pid):
@@ -265,29 +244,6 @@ def known():
     return there, missing
 
 
-class Foreign:
-    """How much of the cores others used, during a `with`. Ours are the processes named, this
-    one, and its children that end meanwhile."""
-
-    def __init__(self, pids):
-        self.pids = pids
-
-    def own(self):
-        times = os.times()
-        ended = times.children_user + times.children_system
-        return ended + sum(cpu_seconds(pid) for pid in self.pids) + time.process_time()
-
-    def __enter__(self):
-        self.began, self.used = time.monotonic(), self.own()
-        self.busy = sum(map(busy_seconds, CPUS))
-        return self
-
-    def __exit__(self, *_):
-        seconds = time.monotonic() - self.began
-        others = sum(map(busy_seconds, CPUS)) - self.busy - (self.own() - self.used)
-        self.share = others / seconds
-
-
 def start(command, cpu, priority, port=None):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                preexec_fn=pin(cpu, priority))
@@ -302,7 +258,7 @@ def stop(process):
 
 
 def output(command, cpu, priority):
-    done = subprocess.run(command, capture_output=True, text=True, check=False,
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60,
                           preexec_fn=pin(cpu, priority))
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n"

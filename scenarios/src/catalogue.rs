@@ -61,6 +61,10 @@ const ALL: &[Entry] = entries!(
     "telemetry-duplicate",
     "telemetry-lag",
     "telemetry-sample",
+    "web-container-kill",
+    "web-container-pause",
+    "web-container-stop",
+    "web-network-disconnect",
 );
 
 /// All of them, in the order of their names.

@@ -1,5 +1,6 @@
 //! The proxy's own clocks: nanoseconds of the monotonic clock for delays, of the boot clock for
-//! leases (it goes on while the machine sleeps), and the wall clock for the log.
+//! leases (it goes on while the machine sleeps), and the wall clock for the log and the kernel's
+//! stamps.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -13,9 +14,14 @@ pub(super) fn boot_nanos() -> u64 {
     nanos(ClockId::Boottime)
 }
 
+/// Nanoseconds of the wall clock since 1970.
+pub(super) fn wall_nanos() -> u64 {
+    nanos(ClockId::Realtime)
+}
+
 /// Milliseconds of the wall clock since 1970.
 pub(super) fn wall_millis() -> u64 {
-    nanos(ClockId::Realtime) / 1_000_000
+    wall_nanos() / 1_000_000
 }
 
 fn nanos(clock: ClockId) -> u64 {

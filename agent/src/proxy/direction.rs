@@ -1,8 +1,8 @@
 //! One direction of a connection: bytes that were read, when they are due, and their writing.
 //!
 //! All state is in [`Direction`] and none in a future, so an order that changes at any moment
-//! loses, repeats and reorders nothing. Bytes are stamped when they are read; waiting for one
-//! piece never delays the reading of the next. Bulk without a fault passes inside the kernel,
+//! loses, repeats and reorders nothing. A delay counts from the instant at which the kernel received
+//! the bytes; waiting for one piece never delays the reading of the next. Bulk without a fault passes inside the kernel,
 //! through a pipe; what is in the pipe when a fault begins is taken out and falls under the fault.
 
 use std::cell::RefCell;
@@ -18,6 +18,7 @@ use bytes::{Buf as _, Bytes};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::arrival::{self, Stamps};
 use super::clock::monotonic_nanos;
 use super::pipe::{Endpoint, Pipe};
 use super::standing::Counters;
@@ -49,7 +50,7 @@ thread_local! {
 pub(super) enum Pace {
     /// At once.
     Through,
-    /// Each piece this much after it was read, in nanoseconds.
+    /// Each piece this much after it came, in nanoseconds.
     Delayed {
         /// The middle of the delay.
         delay: u64,
@@ -104,6 +105,7 @@ pub(super) struct Direction {
     /// How much came in large reads since the last small one.
     bulk_bytes: usize,
     splices: Splices,
+    stamps: Stamps,
     read_bytes: u64,
     read_ended: bool,
     write_ended: bool,
@@ -124,6 +126,7 @@ impl Direction {
             pace: Pace::Through,
             bulk_bytes: 0,
             splices: Splices::Yes,
+            stamps: Stamps::Off,
             read_bytes: 0,
             read_ended: false,
             write_ended: false,
@@ -174,6 +177,7 @@ impl Direction {
         W: AsyncWrite + Endpoint + Unpin,
     {
         self.take_up(pace)?;
+        self.stamps.turn(source.socket(), pace != Pace::Through);
         let mut turn = 0;
         loop {
             let flushed = self.poll_flush(cx, sink, pace)?;
@@ -288,14 +292,23 @@ impl Direction {
         pace: Pace,
     ) -> Poll<io::Result<usize>>
     where
-        R: AsyncRead + Unpin,
+        R: AsyncRead + Endpoint + Unpin,
         W: AsyncWrite + Unpin,
     {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(source).poll_read(cx, &mut buffer))?;
-            let bytes = buffer.filled();
-            let due = self.due(pace);
+            let (length, came) = match source.socket() {
+                Some(socket) if self.stamps == Stamps::On => {
+                    let (length, came) = ready!(arrival::poll_read(cx, socket, scratch))?;
+                    (length, Some(came))
+                }
+                _ => {
+                    let mut buffer = ReadBuf::new(scratch);
+                    ready!(Pin::new(source).poll_read(cx, &mut buffer))?;
+                    (buffer.filled().len(), None)
+                }
+            };
+            let bytes = &scratch[..length];
+            let due = self.due(pace, came);
             if bytes.is_empty() {
                 self.read_ended = true;
                 self.held.push_back(Piece { due, content: Content::End });
@@ -340,7 +353,7 @@ impl Direction {
             if let Content::Pipe(pipe) = piece.content {
                 piece.content = Content::Memory(pipe.into_bytes()?);
             }
-            piece.due = self.due(pace);
+            piece.due = self.due(pace, None);
             self.held.push_back(piece);
         }
         Ok(())
@@ -352,14 +365,15 @@ impl Direction {
         self.held.push_back(piece);
     }
 
-    /// When a piece that is read now is to be written; never before the piece in front of it.
-    fn due(&mut self, pace: Pace) -> u64 {
+    /// When a piece is to be written that came then, or now; never before the piece in front of it.
+    fn due(&mut self, pace: Pace, came: Option<u64>) -> u64 {
         let Pace::Delayed { delay, jitter } = pace else { return 0 };
         let spread = match jitter {
             0 => 0,
             jitter => self.random() % (2 * jitter + 1),
         };
-        let due = (monotonic_nanos() + delay + spread).saturating_sub(jitter);
+        let came = came.unwrap_or_else(monotonic_nanos);
+        let due = (came + delay + spread).saturating_sub(jitter);
         self.last_due = due.max(self.last_due);
         self.last_due
     }
@@ -396,5 +410,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod splicing;
+#[cfg(test)]
+mod stamping;
 #[cfg(test)]
 mod tests;

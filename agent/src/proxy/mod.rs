@@ -7,6 +7,7 @@
 //! It does not know runs, trials or kinds of fault, and it decides nothing about them.
 
 mod answer;
+mod arrival;
 mod clock;
 mod config;
 mod control;

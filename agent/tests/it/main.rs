@@ -9,6 +9,7 @@ mod conformance_pods;
 mod conformance_proxy;
 mod golden;
 mod guest;
+mod kinds;
 mod namespace;
 mod proxy_control;
 mod proxy_edges;

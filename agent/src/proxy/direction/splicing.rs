@@ -16,7 +16,7 @@ const QUEUE_BYTES: u32 = 64 * 1024;
 const HOUR: Pace = Pace::Delayed { delay: 3_600_000 * MS, jitter: 0 };
 
 /// Two ends of one connection; from the first to the second its queues may be limited.
-async fn pair(queue_bytes: Option<u32>) -> (TcpStream, TcpStream) {
+pub(super) async fn pair(queue_bytes: Option<u32>) -> (TcpStream, TcpStream) {
     let (near, far) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
     if let Some(bytes) = queue_bytes {
         near.set_send_buffer_size(bytes).unwrap();

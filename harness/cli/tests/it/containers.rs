@@ -38,13 +38,18 @@ spec:
     )
 }
 
-/// Approves a plan, as somebody must who runs outside of a lab.
-pub(crate) fn approve(place: &Place, file: &str, runs: &str) {
-    let refused = place.gameday(&["run", file, "--runs", runs]);
+/// Approves the plan of a run with these arguments, as somebody must who runs outside of a lab.
+/// `way`: words before the command.
+pub(crate) fn approve(place: &Place, way: &[String], run: &[&str], runs: &str) {
+    let said = |arguments: &[&str]| {
+        let arguments = [arguments, &["--runs", runs]].concat();
+        place.start_by(way, &arguments).end()
+    };
+    let refused = said(run);
     assert_eq!(refused.code, 69, "nobody has approved it: {refused:?}");
     let (_, rest) = refused.err.split_once("gameday approve ").expect("it says how");
     let plan = rest.split_whitespace().next().unwrap();
-    let approved = place.gameday(&["approve", plan, "--by", "tester", "--runs", runs]);
+    let approved = said(&["approve", plan, "--by", "tester"]);
     assert_eq!(approved.code, 0, "{approved:?}");
 }
 
@@ -61,10 +66,10 @@ fn a_service_of_two_containers_survives_the_pause_of_one() {
     let file = place.write("contained.yaml", &text);
     let lab = place.gameday(&["run", &file, "--lab", "shop"]);
     assert_eq!(lab.code, 69, "the policy is asked first: {lab:?}");
-    approve(&place, &file, ".gameday/runs");
+    approve(&place, &[], &["run", &file], ".gameday/runs");
     let lab = place.gameday(&["run", &file, "--lab", "shop"]);
     assert_eq!(lab.code, 64, "there is no lab in it: {lab:?}");
-    approve(&place, &file, "others");
+    approve(&place, &[], &["run", &file], "others");
     let run = place.start(&["run", &file]);
     let begun = until(Duration::from_secs(30), || (ledger_lines(&place) > 0).then_some(()));
     assert!(begun.is_some(), "a run on containers has a ledger");
@@ -87,6 +92,36 @@ fn a_service_of_two_containers_survives_the_pause_of_one() {
     let two = place.gameday(&["run", &place.write("two.yaml", &two)]);
     assert_eq!(two.code, 69, "more than half outside of a lab: {two:?}");
     assert!(two.err.contains("(share)"), "{two:?}");
+}
+
+/// In the quick form: one trial of a fault of one second.
+fn quick(place: &Place, podman: &Podman, scenario: &str, entry: &str) -> i32 {
+    let way = ["env".to_owned(), format!("DOCKER_HOST=unix://{}", podman.socket().display())];
+    let entry = format!("entry=http://{entry}");
+    let run = ["run", scenario, "--mode", "observed", "--trials", "1", "--placebo", "0"];
+    let run = [&run[..], &["--set", &entry, "--set", "lasts=1s"]].concat();
+    approve(place, &way, &run, ".gameday/runs");
+    let said = place.start_by(&way, &run).end();
+    assert!(said.code < 2, "{scenario}: {said:?}");
+    said.code
+}
+
+/// Every kind's scenario in the catalogue, with callers that reach the other container, and with
+/// nothing in front of the one that is attacked.
+#[test]
+fn the_catalogue_holds_with_another_container_and_fails_without() {
+    let Some(podman) = Podman::start("the_catalogue_holds_with_another_container") else { return };
+    let _alone = alone();
+    let place = Place::new();
+    for scenario in [
+        "web-container-kill",
+        "web-container-pause",
+        "web-container-stop",
+        "web-network-disconnect",
+    ] {
+        assert_eq!(quick(&place, &podman, scenario, ADDRESSES[1]), 0, "{scenario}");
+        assert_eq!(quick(&place, &podman, scenario, ADDRESSES[0]), 1, "{scenario}");
+    }
 }
 
 /// The example in the docs is a whole scenario, and right.

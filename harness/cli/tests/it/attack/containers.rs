@@ -1,6 +1,7 @@
-//! `kill -9` of the harness at each line of the ledger, for every kind of fault on containers.
+//! `kill -9` of the harness at each line of the ledger, and of its watchdog before it, for every
+//! kind of fault on containers.
 
-use super::kinds::{Attacked, kill_at_each_line};
+use super::kinds::{Attacked, kill_at_each_line, kill_watchdog_first};
 use crate::containers::{approve, scenario};
 use crate::podman::{ADDRESSES, Podman};
 use crate::support::{Place, alone};
@@ -20,14 +21,14 @@ fn every_kind_on_containers_is_put_back_when_the_harness_is_killed_at_any_ledger
     let _alone = alone();
     let place = Place::new();
     for (kind, spec) in kinds() {
-        let text = scenario(&podman, &kind, spec, "500ms");
-        let file = place.write(&format!("{kind}.yaml"), &text);
+        let text = |lasts: &str| scenario(&podman, &kind, spec, lasts);
         let attacked = Attacked {
             way: &[],
             arguments: &[],
-            prepare: &|runs| approve(&place, &file, runs),
+            prepare: &|file, runs| approve(&place, &[], &["run", file], runs),
             works: &|| ADDRESSES.iter().all(|address| answers(address)),
         };
-        kill_at_each_line(&place, &attacked, (&kind, &file));
+        kill_at_each_line(&place, &attacked, &kind, &text);
+        kill_watchdog_first(&place, &attacked, &kind, &text);
     }
 }

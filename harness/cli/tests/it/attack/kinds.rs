@@ -1,16 +1,18 @@
 //! `kill -9` of the harness at each line of the ledger, for every kind of fault that this machine
-//! has. A kind is tried as its scenario in the catalogue uses it, or as its page in the docs does.
+//! has; and of its watchdog before it, for kinds that nothing ends by itself then. A kind is tried
+//! as its scenario in the catalogue uses it, or as its page in the docs does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::packets::IN_NAMESPACE;
 use super::{Figure, SAFE_MAX};
-use crate::support::{Place, alone, until};
-use crate::target::{lab_up, newest_run, order_works};
+use crate::support::{Place, Running, alone, until};
+use crate::target::{kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// Lines of a ledger on a lab that was there before: header, armed, injected, paid.
 pub(super) const LINES: usize = 4;
@@ -18,8 +20,24 @@ pub(super) const LINES: usize = 4;
 /// Until a run has written a line; a guest is slow.
 const LINE_MAX: Duration = Duration::from_mins(2);
 
-/// Kinds that no scenario of the catalogue can use: they need the user's own programs.
-const WITHOUT_SCENARIO: [&str; 1] = ["exec"];
+/// Kinds of the lab that no lease ends: with the harness and its watchdog dead they stay in force.
+const STAYING: [&str; 6] =
+    ["cpu-pressure", "disk-full", "exec", "fd-limit", "process-freeze", "process-pause"];
+
+/// No scenario of the catalogue can use a program of the user's own; this one is the example of the
+/// docs.
+fn example() -> Option<String> {
+    Command::new("python3").arg("--version").output().ok()?;
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/examples/exec");
+    let program = |name| examples.join(name).canonicalize().unwrap();
+    let spec = serde_json::json!({
+        "program": program("pause.py"),
+        "witness": program("pause_witness.py"),
+        "with": {"instance": "payments-0"},
+        "touches": {"instances": ["payments-0"]},
+    });
+    Some(spec.to_string())
+}
 
 /// The specification in the example of a kind's page.
 fn documented(kind: &str) -> String {
@@ -49,17 +67,19 @@ fn kinds(place: &Place) -> BTreeMap<String, String> {
         }
     }
     here.map(|fault| fault["kind"].as_str().unwrap().to_owned())
-        .filter(|kind| !WITHOUT_SCENARIO.contains(&kind.as_str()))
         // Those are attacked where they can act.
         .filter(|kind| !IN_NAMESPACE.iter().any(|(one, _)| one == kind))
-        .map(|kind| {
-            let spec = specs.remove(&kind).unwrap_or_else(|| documented(&kind));
-            (kind, spec)
+        .filter_map(|kind| {
+            let spec = match kind.as_str() {
+                "exec" => example()?,
+                _ => specs.remove(&kind).unwrap_or_else(|| documented(&kind)),
+            };
+            Some((kind, spec))
         })
         .collect()
 }
 
-pub(super) fn scenario(kind: &str, spec: &str) -> String {
+pub(super) fn scenario(kind: &str, spec: &str, lasts: &str) -> String {
     format!(
         "apiVersion: gameday.dev/v1alpha1
 kind: Scenario
@@ -70,7 +90,7 @@ spec:
   steadyState: {{success: 50%, hold: 200ms}}
   phases: {{warmup: 100ms, baseline: 300ms, settle: 100ms}}
   faults:
-    - {{id: it, {kind}: {spec}, for: 500ms}}
+    - {{id: it, {kind}: {spec}, for: {lasts}}}
   expect:
     - invariant: {{noneLost: true, noneTwice: true}}
   safety: {{lease: 2s}}
@@ -115,14 +135,17 @@ fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     assert!(kinds.len() >= 3, "{kinds:?}");
     let address = lab_up(&place);
     for (kind, spec) in &kinds {
-        let file = place.write(&format!("{kind}.yaml"), &scenario(kind, spec));
         let attacked = Attacked {
             way: &[],
             arguments: &["--lab", "shop"],
-            prepare: &|_| {},
+            prepare: &|_, _| {},
             works: &|| order_works(&address),
         };
-        kill_at_each_line(&place, &attacked, (kind, &file));
+        let text = |lasts: &str| scenario(kind, spec, lasts);
+        kill_at_each_line(&place, &attacked, kind, &text);
+        if STAYING.contains(&kind.as_str()) {
+            kill_watchdog_first(&place, &attacked, kind, &text);
+        }
     }
     let down = place.gameday(&["lab", "down", "--state", "shop"]);
     assert_eq!(down.code, 0, "{down:?}");
@@ -135,26 +158,72 @@ pub(super) struct Attacked<'a> {
     pub(super) way: &'a [String],
     /// Further arguments of `gameday run`.
     pub(super) arguments: &'a [&'a str],
-    /// What must be done before a run that is kept in this directory.
-    pub(super) prepare: &'a dyn Fn(&str),
+    /// What must be done before a run of this scenario that is kept in this directory.
+    pub(super) prepare: &'a dyn Fn(&str, &str),
     /// Whether the system does its work.
     pub(super) works: &'a dyn Fn() -> bool,
 }
 
-/// Kills one run of this scenario after the other, each at another line.
-pub(super) fn kill_at_each_line(place: &Place, attacked: &Attacked<'_>, fault: (&str, &str)) {
+/// Kills one run of a scenario after the other, each at another line. The scenario's text is made
+/// for how long its fault lasts.
+pub(super) fn kill_at_each_line(
+    place: &Place,
+    attacked: &Attacked<'_>,
+    kind: &str,
+    text: &dyn Fn(&str) -> String,
+) {
+    let file = place.write(&format!("{kind}.yaml"), &text("500ms"));
     for line in 1..=LINES {
-        kill_at(place, attacked, fault, line);
+        kill_at(place, attacked, (kind, &file), line);
     }
+}
+
+/// Kills the watchdog of a run whose fault is in force, and then the run: who comes later pays.
+pub(super) fn kill_watchdog_first(
+    place: &Place,
+    attacked: &Attacked<'_>,
+    kind: &str,
+    text: &dyn Fn(&str) -> String,
+) {
+    let file = place.write(&format!("{kind}-long.yaml"), &text("30s"));
+    let runs = place.path().join(format!("runs-{kind}-watchdog"));
+    let runs_text = runs.display().to_string();
+    (attacked.prepare)(&file, &runs_text);
+    let mut run = begin(place, attacked, &file, &runs_text);
+    let in_force =
+        until(LINE_MAX, || (is_effective(&runs) || !run.is_running()).then(|| run.is_running()));
+    assert_eq!(in_force, Some(true), "{kind}: its fault is in force");
+    let began = Instant::now();
+    kill_after_watchdog(place, run);
+    let owing = place.gameday(&["undo", "--dry-run", "--runs", &runs_text]);
+    assert_eq!(owing.code, 4, "{kind}: nobody has put it back: {owing:?}");
+    let undo = place.start_by(attacked.way, &["undo", "--runs", &runs_text]).end();
+    assert_eq!(undo.code, 0, "{kind}: {undo:?}");
+    assert!(undo.out.contains("put back and proven"), "{kind}: {undo:?}");
+    let to_safe = began.elapsed();
+    let works = until(SAFE_MAX, || (attacked.works)().then_some(()));
+    assert!(works.is_some(), "{kind}: the system works again");
+    Figure { attack: "watchdog killed first, then undo", kind, to_safe, named: 0 }.keep();
+}
+
+/// Whether a witness has seen the fault of the newest run in force.
+fn is_effective(runs: &Path) -> bool {
+    let journal =
+        newest_run(runs).and_then(|run| std::fs::read_to_string(run.join("journal.jsonl")).ok());
+    journal.is_some_and(|text| text.contains("\"effective\":{"))
+}
+
+fn begin(place: &Place, attacked: &Attacked<'_>, file: &str, runs: &str) -> Running {
+    let arguments = [&["run", file, "--runs", runs], attacked.arguments].concat();
+    place.start_by(attacked.way, &arguments)
 }
 
 fn kill_at(place: &Place, attacked: &Attacked<'_>, (kind, file): (&str, &str), line: usize) {
     let at = format!("{kind}, killed at line {line}");
     let runs = place.path().join(format!("runs-{kind}-{line}"));
     let runs_text = runs.display().to_string();
-    (attacked.prepare)(&runs_text);
-    let arguments = [&["run", file, "--runs", &runs_text], attacked.arguments].concat();
-    let mut run = place.start_by(attacked.way, &arguments);
+    (attacked.prepare)(file, &runs_text);
+    let mut run = begin(place, attacked, file, &runs_text);
     let there = until(LINE_MAX, || {
         (ledger(&runs).lines().count() >= line || !run.is_running()).then_some(())
     });

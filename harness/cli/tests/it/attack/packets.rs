@@ -1,9 +1,10 @@
 //! Faults on packets, whose rules stay in the kernel when everything of ours is dead: `kill -9` of
-//! the harness at each line of the ledger, in a network namespace of the test's own.
+//! the harness at each line of the ledger, and of its watchdog before it, in a network namespace of
+//! the test's own.
 
 use serde_json::Value;
 
-use super::kinds::{Attacked, kill_at_each_line, scenario};
+use super::kinds::{Attacked, kill_at_each_line, kill_watchdog_first, scenario};
 use super::{SAFE_MAX, skip};
 use crate::catalogue::lacks;
 use crate::netns::Netns;
@@ -37,16 +38,17 @@ fn attack(netns: &Netns, kinds: &[(&str, &str)]) {
     let before = until(SAFE_MAX, || works().then_some(()));
     assert!(before.is_some(), "the shop takes orders before");
     for (kind, name) in kinds {
-        let text = scenario(kind, &spec(&place, netns, name));
-        let file = place.write(&format!("{kind}.yaml"), &text);
+        let spec = spec(&place, netns, name);
+        let text = |lasts: &str| scenario(kind, &spec, lasts);
         let attacked = Attacked {
             way: &way,
             arguments: &["--lab", "shop"],
             // Nothing of the run before is left.
-            prepare: &|_| is_as_before(netns, kind),
+            prepare: &|_, _| is_as_before(netns, kind),
             works: &works,
         };
-        kill_at_each_line(&place, &attacked, (kind, &file));
+        kill_at_each_line(&place, &attacked, kind, &text);
+        kill_watchdog_first(&place, &attacked, kind, &text);
         is_as_before(netns, kind);
     }
     let down = place.start_by(&way, &["lab", "down", "--state", "shop"]).end();
