@@ -321,8 +321,8 @@ fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
 
 /// Two runs cannot attack the same system: the same lab, or the same container.
 fn lock_system(origin: &Origin, plan: &Plan, run: &RunDir) -> Result<Vec<SystemLock>, Failure> {
-    let user = rustix::process::getuid().as_raw();
-    let directory: PathBuf = std::env::temp_dir().join(format!("gameday-locks-{user}"));
+    let directory =
+        injectors::own_place().map_err(|error| Failure::could_not("lock the system", &error))?;
     let take = |identity: &String| {
         SystemLock::take(&directory, identity, run).map_err(|error| match &error {
             LockError::Owes { run, .. } => Failure::could_not("lock the system", &error)
