@@ -1,5 +1,5 @@
 //! The one directory that this user's runs share on this machine, whatever directory they are
-//! started in: locks of systems.
+//! started in: locks of systems, and permits to inject.
 //!
 //! Its path is fixed: by `$TMPDIR` two processes could miss each other. `/var/tmp` is everybody's
 //! to write, as `/tmp` is, and is still full after a boot. So the directory is this user's alone,
