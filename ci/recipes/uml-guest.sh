@@ -21,6 +21,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t hostfs none "$dir" -o "$dir"
 mount -t tmpfs tmpfs /run
+mount --bind "$dir/tmp" /var/tmp
 ip link set lo up
 cd "$dir"
 export TMPDIR="$dir/tmp"

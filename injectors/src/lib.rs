@@ -11,9 +11,10 @@ pub mod exec;
 mod hash;
 pub mod http;
 pub mod lab;
-mod mark;
 mod netns;
 mod own_name;
+mod own_place;
+mod permit;
 pub mod process;
 mod program;
 pub mod proxy;
@@ -25,6 +26,7 @@ pub mod unix_socket;
 mod volume;
 
 pub use capabilities::{capabilities, capabilities_of, engine};
+pub use own_place::own_place;
 pub use targets::Which;
 
 use harness_core::fault::{Registry, Requirement};

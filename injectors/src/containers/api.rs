@@ -12,10 +12,15 @@ use harness_core::topology::ProcessIdentity;
 use harness_core::units::Duration;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kernel;
 use crate::http::{Address, Answer, CallError, call, encoded};
+
+/// Addresses that are asked for, of one tie to a network, as engines call them.
+const ADDRESSES: &str = "IPAMConfig";
+/// The one of version 4 among them.
+const ADDRESS: &str = "IPv4Address";
 
 /// A container engine, by its Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +129,22 @@ pub(crate) struct Tie {
     pub(crate) hardware_address: String,
     /// The names that others find it by.
     pub(crate) aliases: Vec<String>,
+    /// The length of the network's prefix, where the engine chose the address: it may choose
+    /// another one in it. Nothing where somebody asked for this address, and this alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) prefix_bits: Option<u8>,
+    /// What somebody asked for when it was tied, in the engine's own words.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) asked: Map<String, Value>,
+}
+
+/// What a container is asked to get when it is tied to a network again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// The addresses that it had.
+    Same,
+    /// Whatever its engine gives it.
+    Any,
 }
 
 /// How it is tied to one network.
@@ -135,8 +156,43 @@ pub(crate) struct Endpoint {
     pub(crate) address: String,
     #[serde(default, rename = "MacAddress")]
     hardware_address: String,
+    /// Bits of the network's prefix; 0 where none is told.
+    #[serde(default, rename = "IPPrefixLen")]
+    prefix_bits: u8,
     #[serde(default)]
     aliases: Option<Vec<String>>,
+    /// Addresses that somebody asked for. podman does not tell them.
+    #[serde(default, rename = "IPAMConfig")]
+    asked_addresses: Option<Map<String, Value>>,
+    #[serde(default)]
+    links: Option<Vec<String>>,
+    #[serde(default)]
+    driver_opts: Option<Map<String, Value>>,
+    #[serde(default)]
+    gw_priority: Option<i64>,
+}
+
+impl Endpoint {
+    /// What somebody asked for, as the engine takes it again.
+    fn asked(&self) -> Map<String, Value> {
+        let map = |all: &Option<Map<String, Value>>| {
+            all.clone().filter(|all| !all.is_empty()).map(Value::Object)
+        };
+        let links = self.links.clone().filter(|links| !links.is_empty());
+        let all = [
+            (ADDRESSES, map(&self.asked_addresses)),
+            ("Links", links.map(Value::from)),
+            ("DriverOpts", map(&self.driver_opts)),
+            ("GwPriority", self.gw_priority.filter(|one| *one != 0).map(Value::from)),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
+
+    /// Whether somebody asked for its address.
+    fn is_fixed(&self) -> bool {
+        let asked = self.asked_addresses.as_ref().and_then(|all| all.get(ADDRESS));
+        asked.and_then(Value::as_str).is_some_and(|address| !address.is_empty())
+    }
 }
 
 impl Container {
@@ -171,6 +227,9 @@ impl Container {
                 address: endpoint.address.clone(),
                 hardware_address: endpoint.hardware_address.clone(),
                 aliases: aliases.collect(),
+                prefix_bits: Some(endpoint.prefix_bits)
+                    .filter(|bits| (1..32).contains(bits) && !endpoint.is_fixed()),
+                asked: endpoint.asked(),
             }
         })
     }
@@ -249,18 +308,22 @@ impl Engine {
         self.order(&path, Some(json!({"Container": id, "Force": false})), within).await
     }
 
-    /// Ties it to a network as it was.
+    /// Ties it to a network again.
     pub(crate) async fn connect(
         &self,
         id: &str,
         tie: &Tie,
+        at: At,
         within: Duration,
     ) -> Result<(), EngineError> {
         let path = format!("/networks/{}/connect", encoded(&tie.network));
-        let ip = json!({"IPv4Address": tie.address});
-        let mut endpoint = json!({"IPAMConfig": ip, "Aliases": tie.aliases});
-        if !tie.hardware_address.is_empty() {
-            endpoint["MacAddress"] = tie.hardware_address.clone().into();
+        let mut endpoint = Value::Object(tie.asked.clone());
+        endpoint["Aliases"] = json!(tie.aliases);
+        if at == At::Same {
+            endpoint[ADDRESSES][ADDRESS] = tie.address.clone().into();
+            if !tie.hardware_address.is_empty() {
+                endpoint["MacAddress"] = tie.hardware_address.clone().into();
+            }
         }
         let body = json!({"Container": id, "EndpointConfig": endpoint});
         self.order(&path, Some(body), within).await

@@ -2,6 +2,7 @@
 //! Nothing here asks the engine.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use harness_core::topology::ProcessIdentity;
@@ -40,23 +41,18 @@ pub(crate) fn is_frozen(process: &ProcessIdentity) -> Option<bool> {
     (presence(process) == Presence::Alive).then_some(state).flatten()
 }
 
-/// Whether that very process has an address of its own in its network; `None` when it is gone, or
+/// The addresses that this very process has of its own in its network; `None` when it is gone, or
 /// the kernel does not tell.
-pub(crate) fn has_address(process: &ProcessIdentity, address: &str) -> Option<bool> {
+pub(crate) fn own_addresses(process: &ProcessIdentity) -> Option<Vec<Ipv4Addr>> {
     let routes = fs::read_to_string(format!("/proc/{}/net/fib_trie", process.pid)).ok()?;
-    (presence(process) == Presence::Alive).then(|| is_local(&routes, address))
+    (presence(process) == Presence::Alive).then(|| local_addresses(&routes))
 }
 
-/// Whether an address stands in a routing trie as a host's own: it is followed by its kind.
-fn is_local(routes: &str, address: &str) -> bool {
-    let mut lines = routes.lines();
-    while let Some(line) = lines.next() {
-        let is_leaf = line.trim_start().strip_prefix("|-- ").map(str::trim) == Some(address);
-        if is_leaf && lines.clone().next().is_some_and(|kind| kind.contains("host LOCAL")) {
-            return true;
-        }
-    }
-    false
+/// The addresses that stand in a routing trie as a host's own: each is followed by its kind.
+fn local_addresses(routes: &str) -> Vec<Ipv4Addr> {
+    let leaves = routes.lines().zip(routes.lines().skip(1));
+    let own = leaves.filter(|(_, kind)| kind.contains("host LOCAL"));
+    own.filter_map(|(leaf, _)| leaf.trim().strip_prefix("|-- ")?.parse().ok()).collect()
 }
 
 /// What one line of `/proc/PID/cgroup` leads to: `6:freezer:/a` of version 1, `0::/a` of version 2.
@@ -118,10 +114,8 @@ mod tests {
                       \x20       /24 link UNICAST\n\
                       \x20    |-- 10.89.7.11\n        /32 host LOCAL\n     |-- 10.89.7.255\n\
                       \x20       /32 link BROADCAST\n";
-        assert!(is_local(routes, "10.89.7.11"));
-        for other in ["10.89.7.1", "10.89.7.0", "10.89.7.255", ""] {
-            assert!(!is_local(routes, other), "{other}");
-        }
+        assert_eq!(local_addresses(routes), [Ipv4Addr::new(10, 89, 7, 11)]);
+        assert!(local_addresses("").is_empty());
     }
 
     #[test]

@@ -74,6 +74,12 @@ impl ContainerHost {
         };
         Some(Self { system })
     }
+
+    /// The containers' ids, by the names that the plan calls them. A container has several names.
+    pub async fn ids(&self, deadline: Duration) -> Result<BTreeMap<String, String>, SystemError> {
+        let found = self.system.open(deadline).await?;
+        Ok(found.into_iter().map(|(name, container)| (name, container.id)).collect())
+    }
 }
 
 impl ContainerSystem {
@@ -91,6 +97,20 @@ impl ContainerSystem {
                 .map_err(|error| error.unreachable(action, &self.engine))
         });
         join_all(each).await.into_iter().collect()
+    }
+
+    /// The same where each of them must be there.
+    async fn open(&self, deadline: Duration) -> Result<BTreeMap<String, Container>, SystemError> {
+        let action = "open the containers";
+        let there = |(name, found): (String, Option<Container>)| match found {
+            Some(container) => Ok((name, container)),
+            None => Err(SystemError::Unreachable {
+                action,
+                address: self.engine.socket().display().to_string(),
+                why: format!("there is no container {name}"),
+            }),
+        };
+        self.all(action, deadline).await?.into_iter().map(there).collect()
     }
 
     fn live(&self, found: &BTreeMap<String, Option<Container>>) -> Topology {
@@ -184,15 +204,8 @@ impl Host for ContainerHost {
     fn open(&self, deadline: Duration) -> BoxFuture<'_, Result<Opened, SystemError>> {
         Box::pin(async move {
             let system = &self.system;
-            let found = system.all("open the containers", deadline).await?;
-            let absent = found.iter().find(|(_, one)| one.is_none());
-            if let Some((name, _)) = absent {
-                return Err(SystemError::Unreachable {
-                    action: "open the containers",
-                    address: system.engine.socket().display().to_string(),
-                    why: format!("there is no container {name}"),
-                });
-            }
+            let found = system.open(deadline).await?;
+            let found = found.into_iter().map(|(name, one)| (name, Some(one))).collect();
             let topology = system.live(&found);
             Ok(Opened { system: Arc::new(system.clone()), topology })
         })

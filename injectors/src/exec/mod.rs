@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::lab::refuse_control;
-use crate::mark;
+use crate::permit;
 use crate::program::end_others;
 use program::{Ask, failed};
 
@@ -156,10 +156,15 @@ impl Injector for Exec {
         spec.program.display().to_string()
     }
 
+    fn ready(_spec: &ExecSpec) -> Result<(), FaultError> {
+        permit::ready()
+    }
+
     async fn arm(&self, cx: &Cx<'_>, spec: &ExecSpec) -> Result<ExecUndo, FaultError> {
         describe(cx, &spec.program).await?;
         let ask = Ask::new(cx, &spec.program, "arm").with(&spec.with).topology(cx.topology);
         let Armed { undo: record } = ask.ask().await?;
+        permit::grant(&cx.name())?;
         Ok(ExecUndo { program: spec.program.clone(), with: spec.with.clone(), record })
     }
 
@@ -171,12 +176,12 @@ impl Injector for Exec {
     ) -> Result<Option<ExecUndo>, FaultError> {
         let name = cx.name();
         let late = || failed("inject", &undo.program, "it was reverted before");
-        if mark::is_reverted(&name) {
+        if !permit::is_granted(&name) {
             return Err(late());
         }
         let Injected { undo: amended } = undo.ask(cx, "inject").ask().await?;
         // Somebody reverted while it was injecting: the engine will revert once more.
-        if mark::is_reverted(&name) {
+        if !permit::is_granted(&name) {
             return Err(late());
         }
         Ok(amended.map(|record| ExecUndo { record, ..undo.clone() }))
@@ -194,9 +199,7 @@ impl Injector for Exec {
 
     async fn revert(&self, cx: &Cx<'_>, undo: &ExecUndo) -> Result<Reverted, FaultError> {
         let name = cx.name();
-        mark::reverted(&name).map_err(|error| {
-            failed("revert", &undo.program, &format!("could not mark it: {error}"))
-        })?;
+        permit::withdraw(&name);
         // An injection of a harness that died may still be under way.
         end_others(&name, "inject");
         let PutBack { reverted } = undo.ask(cx, "revert").ask().await?;

@@ -258,6 +258,61 @@ async fn an_injection_that_a_dead_harness_left_is_ended_before_the_revert() {
     assert!(late.to_string().contains("reverted before"), "{late}");
 }
 
+/// In the place of a permit there is something that can be neither written nor taken away.
+fn block_permit(name: &str) -> PathBuf {
+    let path = permit::path(name).unwrap();
+    // It was never there, or is there as a file.
+    std::fs::remove_file(&path).unwrap_or_default();
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn what_cannot_be_permitted_is_not_armed() {
+    let scripts = Scripts::new(INJECTOR);
+    let parts = Parts::new("forbidden");
+    let cx = parts.cx(Duration::from_secs(5));
+    let blocked = block_permit(&cx.name());
+    let refused = Injector::arm(&Exec, &cx, &spec(&scripts)).await;
+    std::fs::remove_dir(&blocked).unwrap();
+    assert!(matches!(refused, Err(FaultError::Unavailable { .. })), "{refused:?}");
+    // And what was never armed has no permit.
+    let undo = ExecUndo {
+        program: scripts.path("injector"),
+        with: json!({"directory": scripts.path("state")}),
+        record: json!({"file": "on"}),
+    };
+    assert!(Injector::inject(&Exec, &cx, &spec(&scripts), &undo).await.is_err());
+    assert!(!scripts.is_on());
+}
+
+#[tokio::test]
+async fn a_revert_that_cannot_forbid_puts_back_all_the_same() {
+    let scripts = Scripts::new(INJECTOR);
+    let parts = Parts::new("unforbidden");
+    let cx = parts.cx(Duration::from_secs(5));
+    let undo = Injector::arm(&Exec, &cx, &spec(&scripts)).await.unwrap();
+    Injector::inject(&Exec, &cx, &spec(&scripts), &undo).await.unwrap();
+    assert!(scripts.is_on());
+    let blocked = block_permit(&cx.name());
+    let reverted = Injector::revert(&Exec, &cx, &undo).await;
+    std::fs::remove_dir(&blocked).unwrap();
+    assert_eq!(reverted, Ok(Reverted::PutBack));
+    assert!(!scripts.is_on());
+}
+
+#[tokio::test]
+async fn a_revert_leaves_no_permit_behind() {
+    let scripts = Scripts::new(INJECTOR);
+    let parts = Parts::new("tidy");
+    let cx = parts.cx(Duration::from_secs(5));
+    let undo = Injector::arm(&Exec, &cx, &spec(&scripts)).await.unwrap();
+    let permit = permit::path(&cx.name()).unwrap();
+    assert!(permit.is_file());
+    assert_eq!(Injector::revert(&Exec, &cx, &undo).await, Ok(Reverted::WasClean));
+    assert!(!permit.exists());
+}
+
 #[tokio::test]
 async fn a_witness_that_fails_says_nothing() {
     let scripts = Scripts::new(INJECTOR);

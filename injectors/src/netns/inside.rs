@@ -1,12 +1,12 @@
-//! What the faults in a network namespace share: programs that are called in it, marks of what was
-//! reverted, and the end of injections that a dead harness has left.
+//! What the faults in a network namespace share: programs that are called in it, permits to
+//! inject, and the end of injections that a dead harness has left.
 
 use std::path::Path;
 
 use harness_core::fault::{Cx, FaultError};
 
 use super::namespace::{Door, Namespace, NamespaceName};
-use crate::mark;
+use crate::permit;
 use crate::program::{Call, end_others, is_under_way};
 
 /// The verb of an injection, in the environment of the programs that work on it.
@@ -51,10 +51,10 @@ pub(super) fn door(namespace: &Namespace) -> Result<Door, FaultError> {
     namespace.reach().ok_or_else(|| FaultError::NoTarget { target: target() })
 }
 
-/// Whether this process runs in the namespace, as a run of such a fault must.
+/// Whether this process runs in the namespace, as a run of such a fault must, and may get permits.
 pub(super) fn ready(name: &NamespaceName) -> Result<(), FaultError> {
     if Namespace::find(name)?.is_ours() {
-        return Ok(());
+        return permit::ready();
     }
     Err(FaultError::NoTarget {
         target: format!(
@@ -72,17 +72,16 @@ fn failed(namespace: &Namespace, why: String) -> FaultError {
 /// Asked before and after an injection: somebody may have reverted it meanwhile, and then the
 /// engine reverts once more.
 pub(super) fn refuse_late(cx: &Cx<'_>, namespace: &Namespace) -> Result<(), FaultError> {
-    if mark::is_reverted(&cx.name()) {
+    if !permit::is_granted(&cx.name()) {
         return Err(failed(namespace, "it was reverted before".to_owned()));
     }
     Ok(())
 }
 
 /// Before a revert: nothing injects this fault any more, and nothing ever will.
-pub(super) async fn begin_revert(cx: &Cx<'_>, namespace: &Namespace) -> Result<(), FaultError> {
+pub(super) async fn begin_revert(cx: &Cx<'_>) -> Result<(), FaultError> {
     let name = cx.name();
-    mark::reverted(&name)
-        .map_err(|error| failed(namespace, format!("could not mark it: {error}")))?;
+    permit::withdraw(&name);
     // An injection of a harness that died may still be under way.
     let until = cx.clock.now() + cx.deadline;
     loop {

@@ -20,6 +20,7 @@ use super::namespace::Namespace;
 use super::nft::{Rule, script, table_name};
 use super::packet_witness::{PacketWitness, Sight};
 use super::place::Place;
+use crate::permit;
 use crate::proxy::Says;
 
 /// What a scenario says about a fault on packets, and what is done to them.
@@ -103,6 +104,7 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
             let what = format!("table {} of `{}`", debt.table, debt.namespace.name);
             return Err(FaultError::Conflict { what, why: "it is there already".to_owned() });
         }
+        permit::grant(&cx.name())?;
         Ok(debt)
     }
 
@@ -130,7 +132,7 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
     }
 
     async fn revert(&self, cx: &Cx<'_>, undo: &PacketDebt) -> Result<Reverted, FaultError> {
-        inside::begin_revert(cx, &undo.namespace).await?;
+        inside::begin_revert(cx).await?;
         // Rules go with their namespace.
         let Some(door) = undo.namespace.reach() else { return Ok(Reverted::WasClean) };
         let nft = Inside { cx, door: &door, verb: "revert" };

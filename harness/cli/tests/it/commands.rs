@@ -1,6 +1,9 @@
 //! The other commands, on one stored run and without any.
 
-use crate::support::{Place, run_undisturbed};
+use harness_core::time::WallTime;
+use harness_engine::store::RunStore;
+
+use crate::support::{Place, run_undisturbed, short_scenario};
 
 #[test]
 fn a_scenario_goes_from_init_to_plan() {
@@ -49,6 +52,37 @@ fn a_misspelt_name_is_answered_with_the_one_that_was_meant() {
     assert!(said.err.contains("did you mean `payments-outage`"), "{}", said.err);
     let said = place.gameday(&["plan", "no/such/file.yaml"]);
     assert!(said.err.contains("gameday validate --list"), "{}", said.err);
+}
+
+/// What a run has started is no system that another run may attack.
+#[test]
+fn the_lab_of_a_run_is_attacked_by_no_other() {
+    let place = Place::new();
+    let file = place.write("short.yaml", &short_scenario("2s", "1s"));
+    let plan = place.gameday(&["plan", &file, "--json"]);
+    let plan = serde_json::from_str(&plan.out).unwrap();
+    let store = RunStore::new(place.path().join("elsewhere"));
+    let (owner, alive) = store.create(&plan, WallTime(0)).unwrap();
+    let lab = owner.path().join("lab");
+    std::fs::create_dir(&lab).unwrap();
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&lab, &link).unwrap();
+    let attack = |state: &std::path::Path| {
+        let said = place.gameday(&["run", &file, "--lab", state.to_str().unwrap()]);
+        assert_eq!(said.code, 69, "{said:?}");
+        said.err
+    };
+    for state in [&lab, &link] {
+        let refused = attack(state);
+        assert!(refused.contains("which is under way"), "{refused}");
+    }
+    drop(alive);
+    std::fs::write(owner.ledger_path(), "what nobody can read\n").unwrap();
+    let refused = attack(&lab);
+    assert!(refused.contains("still owes something"), "{refused}");
+    std::fs::remove_file(owner.ledger_path()).unwrap();
+    let absent = attack(&lab);
+    assert!(absent.contains("could not use the lab"), "it is nobody's any more: {absent}");
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Runs against containers of a real engine, under the policy that holds outside of a lab.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
+
+use harness_core::time::WallTime;
+use harness_engine::store::{RunStore, SystemLock};
+use serde_json::json;
 
 use crate::podman::{ADDRESSES, Podman};
 use crate::support::{Place, alone, until};
@@ -124,10 +131,100 @@ fn the_catalogue_holds_with_another_container_and_fails_without() {
     }
 }
 
+/// An engine that knows two containers: `spare`, and one by whatever other name it is asked for.
+fn engine_of_two(socket: &Path, id: &str) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let container = |id: &str| {
+        let started = "2026-01-01T00:00:00Z";
+        let state = json!({"Running": true, "Paused": false, "Pid": 0, "StartedAt": started});
+        let body = json!({"Id": id, "State": state}).to_string();
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
+        format!("{head} {}\r\n\r\n{body}", body.len())
+    };
+    let (spare, other) = (container(&"0c0f818f0d75".repeat(5)), container(id));
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                head.push(byte[0]);
+            }
+            let is_spare = String::from_utf8_lossy(&head).contains("/spare/");
+            let answer = if is_spare { &spare } else { &other };
+            // Who only wants to know that somebody is there does not read all of it.
+            stream.write_all(answer.as_bytes()).unwrap_or_default();
+        }
+    });
+}
+
+/// A container is held by its id, whatever a scenario calls it, whichever socket leads to it, and
+/// wherever a run keeps its temporary files.
+#[test]
+fn a_container_is_one_system_by_whatever_name() {
+    let place = Place::new();
+    let id = "5bd818f0d75f".repeat(5);
+    let [socket, other] = ["api.sock", "other.sock"].map(|name| place.path().join(name));
+    engine_of_two(&socket, &id);
+    engine_of_two(&other, &id);
+    let write = |socket: &Path, names: &str| {
+        let text = format!(
+            "apiVersion: gameday.dev/v1alpha1
+kind: Scenario
+metadata: {{name: named, title: One container by its names}}
+spec:
+  system:
+    containers:
+      socket: {}
+      entry: http://127.0.0.1:1
+      environment: staging
+      services:
+        web: {{containers: [{names}], port: 8080}}
+  load: {{open: {{rate: 50/s, mix: [{{weight: 1, get: /healthz}}]}}}}
+  faults:
+    - {{id: it, container-pause: {{service: web}}, for: 1s}}
+  expect:
+    - successRate: {{atLeast: 95%, during: fault}}
+  safety: {{environments: [staging], approvals: {{required: 1}}}}
+  trials: {{count: 1, placebo: 0, mode: observed, seed: 1}}
+",
+            socket.display()
+        );
+        let file = place.write("named.yaml", &text);
+        approve(&place, &[], &["run", &file], ".gameday/runs");
+        file
+    };
+    // One container by two names would make a wrong share of the service.
+    let file = write(&socket, &format!("web-1, {id}"));
+    let twice = place.gameday(&["run", &file]);
+    assert_eq!(twice.code, 69, "{twice:?}");
+    assert!(twice.err.contains("are one container"), "{twice:?}");
+
+    let plan = place.gameday(&["plan", &file, "--json"]);
+    let store = RunStore::new(place.path().join("elsewhere"));
+    let plan = serde_json::from_str(&plan.out).unwrap();
+    let (holder, _alive) = store.create(&plan, WallTime(0)).unwrap();
+    let locks = injectors::own_place().unwrap();
+    let _held = SystemLock::take(&locks, &format!("container:{id}"), &holder).unwrap();
+    let tmp = ["env".to_owned(), format!("TMPDIR={}", place.path().display())];
+    for (socket, name, way) in [
+        (&socket, "web-1", &[][..]),
+        (&socket, id.as_str(), &[][..]),
+        (&other, "web-1", &[][..]),
+        (&socket, "web-1", &tmp[..]),
+    ] {
+        let file = write(socket, &format!("{name}, spare"));
+        let refused = place.start_by(way, &["run", &file]).end();
+        assert_eq!(refused.code, 69, "{name}: {refused:?}");
+        let words = format!("is held by run {}", holder.id());
+        assert!(refused.err.contains(&words), "{name} at {}: {refused:?}", socket.display());
+    }
+}
+
 /// The example in the docs is a whole scenario, and right.
 #[test]
 fn the_documented_scenario_is_right() {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/containers.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/containers.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (_, rest) = page.split_once("```yaml\napiVersion:").expect("a whole scenario");
     let (example, _) = rest.split_once("```").unwrap();

@@ -2,12 +2,15 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::RunDir;
+use crate::storage::sync_directory;
 
 /// The longest note of a lock's holder that is read, in bytes.
 const NOTE_BYTES_MAX: u64 = 1024;
@@ -57,7 +60,8 @@ impl Lock {
     /// The same, with a note about the holder for whoever finds it held.
     pub fn take_as(path: &Path, holder: &str) -> Result<Self, LockError> {
         let mut lock = Self::hold(path)?;
-        lock.note(holder);
+        // A courtesy: on a full or read-only disk the lock still holds.
+        lock.note(holder).unwrap_or_else(|error| tracing::warn!(%error, "could not note who"));
         Ok(lock)
     }
 
@@ -86,11 +90,11 @@ impl Lock {
         read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&note).into_owned())
     }
 
-    /// Says who holds it. A courtesy: on a full or read-only disk the lock still holds.
-    fn note(&mut self, holder: &str) {
-        let note = self.file.rewind().and_then(|()| self.file.set_len(0));
-        let note = note.and_then(|()| self.file.write_all(holder.as_bytes()));
-        note.unwrap_or_else(|error| tracing::warn!(%error, "could not note the holder"));
+    /// Says who holds it.
+    fn note(&mut self, holder: &str) -> io::Result<()> {
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        self.file.write_all(holder.as_bytes())
     }
 
     /// Whether somebody holds the lock now. A file that is not there is not held.
@@ -110,18 +114,34 @@ impl Drop for Lock {
 /// Things are put back also on a disk that cannot be written: then the file is locked as it is, and
 /// where there is none, the directory that it would be in.
 fn open(path: &Path) -> io::Result<File> {
+    // A link is not followed, and a pipe is not waited for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path)
-            .or_else(|missing| match path.parent() {
-                Some(directory) if missing.kind() == io::ErrorKind::NotFound => {
+    options.read(true).custom_flags(flags);
+    let mut writing = options.clone();
+    writing.write(true).create(true).truncate(false).mode(0o600);
+    match writing.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            match (options.open(path), path.parent()) {
+                (Err(missing), Some(directory)) if missing.kind() == io::ErrorKind::NotFound => {
                     File::open(directory)
                 }
-                _ => Err(missing),
-            }),
-        opened => opened,
+                (opened, _) => opened.and_then(ours),
+            }
+        }
+        opened => opened.and_then(ours),
     }
+}
+
+/// The lock's file is overwritten: it must be no device, nobody else's, and no other file's second
+/// name. The superuser also pays what others owe, under their locks.
+fn ours(file: File) -> io::Result<File> {
+    let (about, own) = (file.metadata()?, geteuid());
+    let is_ours = own.is_root() || about.uid() == own.as_raw();
+    if about.is_file() && about.nlink() <= 1 && is_ours {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is not a file of ours with one name"))
 }
 
 /// The lock of one system: two runs cannot attack the same system at once, and none can while an
@@ -132,18 +152,23 @@ pub struct SystemLock {
 }
 
 impl SystemLock {
-    /// Takes the lock of a system in a directory that all runs of this machine share. `identity`
-    /// names the system whatever it is reached through: a state directory, a cluster's address.
+    /// Takes the lock of a system in a directory that all runs of this user share, and that nobody
+    /// else can change. `identity` names the system whatever it is reached through: a state
+    /// directory, a container's id.
+    ///
+    /// The note outlives a loss of power: by it the next run knows whom to ask for debts. Where it
+    /// cannot be written, the system is not attacked.
     pub fn take(directory: &Path, identity: &str, run: &RunDir) -> Result<Self, LockError> {
-        std::fs::create_dir_all(directory)
-            .map_err(|source| LockError::File { path: directory.to_owned(), source })?;
         let digest = Sha256::digest(identity);
         let number = digest.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let path = directory.join(format!("system-{number:016x}.lock"));
         let mut lock = Lock::hold(&path)?;
         owes_nothing(&lock.read_note())?;
         let process = std::process::id();
-        lock.note(&format!("run {} (process {process})\n{}", run.id(), run.path().display()));
+        let note = format!("run {} (process {process})\n{}", run.id(), run.path().display());
+        let kept = lock.note(&note).and_then(|()| lock.file.sync_all());
+        kept.and_then(|()| sync_directory(directory))
+            .map_err(|source| LockError::File { path, source })?;
         Ok(Self { _lock: lock })
     }
 }

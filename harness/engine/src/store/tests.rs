@@ -71,16 +71,54 @@ fn unpaid_runs_are_named_once_their_process_is_gone() {
 #[test]
 fn one_system_is_attacked_by_one_run() {
     let directory = tempfile::tempdir().unwrap();
-    let locks = directory.path().join("locks");
+    let locks = directory.path();
     let store = RunStore::new(directory.path().join("runs"));
     let [one, two] = [0, 1].map(|_| store.create(&plan(), WALL).unwrap().0);
-    let first = SystemLock::take(&locks, "lab:/tmp/shop", &one).unwrap();
-    let other = SystemLock::take(&locks, "lab:/tmp/other", &two).unwrap();
-    let error = SystemLock::take(&locks, "lab:/tmp/shop", &two).unwrap_err();
+    let first = SystemLock::take(locks, "lab:/tmp/shop", &one).unwrap();
+    let other = SystemLock::take(locks, "lab:/tmp/other", &two).unwrap();
+    let error = SystemLock::take(locks, "lab:/tmp/shop", &two).unwrap_err();
     assert!(error.to_string().contains(&format!("held by run {}", one.id())), "{error}");
     drop(first);
-    SystemLock::take(&locks, "lab:/tmp/shop", &two).unwrap();
+    SystemLock::take(locks, "lab:/tmp/shop", &two).unwrap();
     drop(other);
+}
+
+/// Whoever puts something else in the place of a lock gets nothing overwritten.
+#[test]
+fn a_lock_is_a_file_of_ours_with_one_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = RunStore::new(directory.path().join("runs")).create(&plan(), WALL).unwrap().0;
+    let precious = directory.path().join("precious");
+    std::fs::write(&precious, "kept").unwrap();
+    let lock = |name: &str| directory.path().join(name);
+    std::os::unix::fs::symlink(&precious, lock("link")).unwrap();
+    std::os::unix::fs::symlink(lock("absent"), lock("dangling")).unwrap();
+    std::fs::hard_link(&precious, lock("second-name")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        lock("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    std::fs::create_dir(lock("directory")).unwrap();
+    for name in ["link", "dangling", "second-name", "pipe", "directory"] {
+        let refused = Lock::take(&lock(name));
+        assert!(matches!(refused, Err(LockError::File { .. })), "{name}: {refused:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
+    assert!(!lock("absent").exists());
+
+    // The lock of a system has a name that can be guessed.
+    drop(SystemLock::take(directory.path(), "lab:/tmp/shop", &run).unwrap());
+    let mut entries = std::fs::read_dir(directory.path()).unwrap().map(|one| one.unwrap().path());
+    let is_lock = |path: &PathBuf| path.to_string_lossy().contains("/system-");
+    let taken = entries.find(is_lock).unwrap();
+    std::fs::remove_file(&taken).unwrap();
+    std::os::unix::fs::symlink(&precious, &taken).unwrap();
+    assert!(SystemLock::take(directory.path(), "lab:/tmp/shop", &run).is_err());
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
 }
 
 #[test]
@@ -111,28 +149,28 @@ fn a_history_is_read_back_and_may_be_absent() {
 #[test]
 fn a_debt_of_another_store_blocks_the_system_until_it_is_paid() {
     let directory = tempfile::tempdir().unwrap();
-    let locks = directory.path().join("locks");
+    let locks = directory.path();
     let run =
         |store: &str| RunStore::new(directory.path().join(store)).create(&plan(), WALL).unwrap().0;
     let (mine, yours) = (run("mine"), run("yours"));
-    drop(SystemLock::take(&locks, "lab:/tmp/shop", &mine).unwrap());
+    drop(SystemLock::take(locks, "lab:/tmp/shop", &mine).unwrap());
     let ledger = Ledger::begin(mine.files().unwrap().ledger, mine.id()).unwrap();
     let owed = crate::ledger::tests::owed(0, "down");
     let (trial, fault) = (owed.trial, owed.fault.clone());
     ledger.write_blocking(LedgerEntry::Armed(Box::new(owed))).unwrap();
 
-    let error = SystemLock::take(&locks, "lab:/tmp/shop", &yours).unwrap_err();
+    let error = SystemLock::take(locks, "lab:/tmp/shop", &yours).unwrap_err();
     assert!(
         matches!(&error, LockError::Owes { run, debts }
             if run == mine.path() && debts == &["fault down in trial 1"]),
         "{error}"
     );
     // Refused, it left the note as it was: the next one is refused, too.
-    assert!(SystemLock::take(&locks, "lab:/tmp/shop", &yours).is_err());
-    SystemLock::take(&locks, "lab:/tmp/other", &yours).unwrap();
+    assert!(SystemLock::take(locks, "lab:/tmp/shop", &yours).is_err());
+    SystemLock::take(locks, "lab:/tmp/other", &yours).unwrap();
 
     let how = PaidHow::Reverted(Reverted::PutBack);
     let (seen, by) = (String::new(), "undo".to_owned());
     ledger.write_blocking(LedgerEntry::Paid { trial, fault, how, seen, by }).unwrap();
-    SystemLock::take(&locks, "lab:/tmp/shop", &yours).unwrap();
+    SystemLock::take(locks, "lab:/tmp/shop", &yours).unwrap();
 }

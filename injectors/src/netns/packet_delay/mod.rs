@@ -22,6 +22,7 @@ use super::inside::{self, INJECT, Inside};
 use super::namespace::{Namespace, NamespaceName};
 use super::place::{Place, one_of};
 use crate::capabilities::packets_are_delayed_by;
+use crate::permit;
 use netem::Netem;
 use queue::Queue;
 
@@ -200,6 +201,7 @@ impl Injector for PacketDelay {
                 return Err(FaultError::Unavailable { mechanism, why: why.clone() });
             }
         };
+        permit::grant(&cx.name())?;
         Ok(PacketDelayDebt { namespace, endpoints, means })
     }
 
@@ -243,7 +245,7 @@ impl Injector for PacketDelay {
     }
 
     async fn revert(&self, cx: &Cx<'_>, undo: &PacketDelayDebt) -> Result<Reverted, FaultError> {
-        inside::begin_revert(cx, &undo.namespace).await?;
+        inside::begin_revert(cx).await?;
         // All of it goes with its namespace.
         let Some(door) = undo.namespace.reach() else { return Ok(Reverted::WasClean) };
         let inside = Inside { cx, door: &door, verb: "revert" };

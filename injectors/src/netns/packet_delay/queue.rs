@@ -20,7 +20,7 @@ use super::super::inside::Inside;
 use super::super::nft::{Counts, Rule, script_with, table_name};
 use super::netlink;
 use crate::hash::hash;
-use crate::mark;
+use crate::permit;
 
 /// The chain whose packets are held.
 const HELD: &str = "held";
@@ -216,7 +216,7 @@ fn hold_until(
         if now >= look_at {
             look_at = now + LOOK_NANOS;
             // Another process may have reverted it.
-            if now >= until.load(Ordering::Relaxed) || mark::is_reverted(name) {
+            if now >= until.load(Ordering::Relaxed) || !permit::is_granted(name) {
                 break;
             }
         }

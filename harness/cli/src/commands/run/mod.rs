@@ -1,6 +1,7 @@
 //! `gameday run FILE`: plan, policy, debts, locks; then the run, the verdict, the report.
 
 mod abort_http;
+mod locks;
 mod referee;
 
 use std::io::IsTerminal;
@@ -17,7 +18,7 @@ use harness_core::plan::Plan;
 use harness_core::time::Clock;
 use harness_engine::clock::RunClock;
 use harness_engine::run::{EngineError, RunInput, RunSummary};
-use harness_engine::store::{LockError, RunDir, RunStore, SystemLock};
+use harness_engine::store::{RunDir, RunStore};
 use harness_engine::watchdog::{WatchdogLink, WatchdogStart};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -93,7 +94,7 @@ pub(crate) fn carry_out(
         .create(&plan, clock.wall())
         .map_err(|error| Failure::could_not("make the run's directory", &error))?;
     passed.keep(&run)?;
-    let _system = lock_system(&origin, &plan, &run)?;
+    let _system = locks::take(&origin, &plan, &run)?;
     let history = remember(&store, &plan, &run)?;
     let progress = Arc::new(Progress::new(how.mode, Style::stderr(global.color), &plan));
     if matches!(how.mode, Mode::Live | Mode::Plain) {
@@ -304,6 +305,7 @@ fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
         return Ok(Origin::Containers(socket.canonicalize().unwrap_or(socket)));
     }
     let Some(state) = lab else { return Ok(Origin::Started) };
+    locks::refuse_labs_of_runs(state)?;
     let status = lab::status(state).map_err(|error| {
         Failure::could_not("use the lab", &error)
             .hint(format!("`gameday lab up --state {}` starts one", state.display()))
@@ -317,38 +319,6 @@ fn origin(lab: Option<&Path>, plan: &Plan) -> Result<Origin, Failure> {
             .hint("give it to `gameday lab up`, or leave `--lab` out"));
     }
     Ok(Origin::Attached(status.lab.state))
-}
-
-/// Two runs cannot attack the same system: the same lab, or the same container.
-fn lock_system(origin: &Origin, plan: &Plan, run: &RunDir) -> Result<Vec<SystemLock>, Failure> {
-    let user = rustix::process::getuid().as_raw();
-    let directory: PathBuf = std::env::temp_dir().join(format!("gameday-locks-{user}"));
-    let take = |identity: &String| {
-        SystemLock::take(&directory, identity, run).map_err(|error| match &error {
-            LockError::Owes { run, .. } => Failure::could_not("lock the system", &error)
-                .hint(format!("`gameday undo {}` puts it back and proves it", run.display())),
-            LockError::Held { .. } | LockError::File { .. } => {
-                Failure::could_not("lock the system", &error)
-            }
-        })
-    };
-    identities(origin, plan).iter().map(take).collect()
-}
-
-/// What no other run may attack meanwhile.
-fn identities(origin: &Origin, plan: &Plan) -> Vec<String> {
-    match origin {
-        Origin::Started => Vec::new(),
-        Origin::Attached(state) => vec![format!("lab:{}", state.display())],
-        Origin::Containers(socket) => {
-            let all = plan.system.topology.services.iter().flat_map(|one| &one.instances);
-            let mut names: Vec<&str> = all.map(|one| one.name.as_str()).collect();
-            // In one order, so that of two runs one gets all of them.
-            names.sort_unstable();
-            let identity = |name| format!("container:{}:{name}", socket.display());
-            names.into_iter().map(identity).collect()
-        }
-    }
 }
 
 fn mode(arguments: &args::Run) -> Mode {
