@@ -67,3 +67,34 @@ pub fn registry() -> Registry {
     containers::register(&mut registry);
     registry
 }
+
+#[cfg(test)]
+mod tests {
+    use harness_core::fault::Extent;
+
+    use super::*;
+
+    /// To say that a kind ends with its system is a promise: a debt is paid by it.
+    #[test]
+    fn what_may_outlive_its_system_is_known_by_name() {
+        let registry = registry();
+        let beyond: Vec<(&str, &str)> = registry
+            .iter()
+            .filter(|(_, _, entry)| entry.injector.extent() == Extent::Beyond)
+            .map(|(kind, system, _)| (kind, system))
+            .collect();
+        assert_eq!(
+            beyond,
+            [
+                ("container-kill", "containers"),
+                ("container-pause", "containers"),
+                ("container-stop", "containers"),
+                ("exec", "lab"),
+                ("network-disconnect", "containers"),
+                ("packet-delay", "lab"),
+                ("packet-loss", "lab"),
+                ("partition", "lab"),
+            ]
+        );
+    }
+}

@@ -199,10 +199,27 @@ async fn what_is_not_renewed_is_let_go() {
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
 }
 
+/// When its system is gone, a fault that outlives it must still be proven, or a run would owe it
+/// for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_callee_the_kernel_is_asked_for_what_delays() {
+    let Some((namespace, _)) = begin("packet_delay_without_callee") else { return };
+    let spec = json!({"edge": EDGE, "delay": "20ms"});
+    let world = PacketWorld::new(namespace, "packet-delay", spec);
+    let steps = Steps::new(&world);
+    let undo = steps.inject().await;
+    world.callee.kill_aside();
+    assert!(!matches!(steps.look(&undo).await, Sighting::NotInForce(_)));
+    assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+    let seen = steps.look(&undo).await;
+    assert!(matches!(seen, Sighting::NotInForce(_)), "{seen:?}");
+}
+
 #[tokio::test]
 async fn the_kernels_own_mechanism_delays_and_puts_back_in_a_guest() {
-    // A guest is too slow for all of the suite; these two are the ones that tell of its mechanism.
+    // A guest is too slow for all of the suite; these are the ones that tell of its mechanism.
+    let tests = "packets_take_as_long queueing_of_others without_a_callee_the_kernel_is";
     if !guest::is_one() {
-        guest::run("packet_delay_in_a_guest", "packets_take_as_long queueing_of_others").await;
+        guest::run("packet_delay_in_a_guest", tests).await;
     }
 }

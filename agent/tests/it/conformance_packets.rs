@@ -344,3 +344,24 @@ async fn rules_are_gone_with_their_namespace() {
     assert!(!world.namespace.nft(&["list", "tables"]).is_empty(), "it is another one's");
     assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
 }
+
+/// When its system is gone, a fault that outlives it must still be proven, or a run would owe it
+/// for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_callee_the_kernels_list_decides() {
+    for kind in ["partition", "packet-loss"] {
+        let Some(namespace) = Netns::make("packets_without_callee") else { return };
+        let mut spec = json!({"edge": EDGE});
+        if kind == "packet-loss" {
+            spec["share"] = json!("60%");
+        }
+        let mut world = PacketWorld::new(namespace, kind, spec);
+        let undo = Steps::new(&world).inject().await;
+        world.callee.kill();
+        let steps = Steps::new(&world);
+        assert!(!matches!(steps.look(&undo).await, Sighting::NotInForce(_)), "{kind}");
+        assert_eq!(steps.revert(&undo).await, Ok(Reverted::PutBack));
+        let seen = steps.look(&undo).await;
+        assert!(matches!(seen, Sighting::NotInForce(_)), "{kind}: {seen:?}");
+    }
+}

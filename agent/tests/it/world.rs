@@ -14,7 +14,7 @@ use harness_core::units;
 use hyper::Method;
 use injectors::http::{Address, Answer, CallError, call};
 use injectors::proxy::wire::{FaultRequest, ProxyEffect, RouteReport, Routes};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
@@ -139,6 +139,13 @@ impl Proxy {
         injectors::process::identity(self.child.id())
     }
 
+    /// Kills the process, also while others look at this; it is reaped later.
+    pub(crate) fn kill_aside(&self) {
+        self.signal(Signal::KILL);
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid()), ended).unwrap();
+    }
+
     /// Stops the process where it stands.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
@@ -150,8 +157,11 @@ impl Proxy {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -105,10 +105,14 @@ mod tests {
     }
 
     fn verdict(plan: &Plan, end: EndOfRun) -> Verdict {
-        let (leftovers, trials) = (Vec::new(), Vec::new());
-        let history = History::default();
-        let evidence =
-            Evidence { started: WallTime(WALL), end: Some(end), leftovers, history, trials };
+        let evidence = Evidence {
+            started: WallTime(WALL),
+            end: Some(end),
+            leftovers: Vec::new(),
+            put_back_late: Vec::new(),
+            history: History::default(),
+            trials: Vec::new(),
+        };
         judge(plan, &evidence)
     }
 

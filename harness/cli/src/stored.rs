@@ -114,9 +114,11 @@ fn settle_debts(run: &RunDir, evidence: &mut Evidence) {
         ledger.owed().any(|debt| debt.trial == trial && &debt.fault == fault)
     };
     let system = ledger.system.as_ref().is_some_and(|system| system.owed);
-    evidence.leftovers.retain(|(trial, fault)| {
-        owed(*trial, fault) || (system && fault.as_str() == conductor::SYSTEM)
-    });
+    let (left, late) =
+        std::mem::take(&mut evidence.leftovers).into_iter().partition(|(trial, fault)| {
+            owed(*trial, fault) || (system && fault.as_str() == conductor::SYSTEM)
+        });
+    (evidence.leftovers, evidence.put_back_late) = (left, late);
 }
 
 /// How reports are written here.
@@ -161,4 +163,61 @@ pub(crate) fn sentence(verdict: &Verdict) -> String {
         _ => verdict.outcome.label(),
     };
     format!("{word}: {}", verdict.because)
+}
+
+#[cfg(test)]
+mod tests {
+    use harness_core::fault::{Reversibility, Reverted};
+    use harness_core::ids::TrialIndex;
+    use harness_core::plan::WitnessPlan;
+    use harness_core::units::Duration;
+    use harness_engine::ledger::{Ledger, LedgerEntry, OwedFault, PaidHow};
+
+    use super::*;
+
+    fn armed(fault: &FaultId) -> LedgerEntry {
+        LedgerEntry::Armed(Box::new(OwedFault {
+            trial: TrialIndex(0),
+            fault: fault.clone(),
+            kind: "latency".to_owned(),
+            system: "lab".to_owned(),
+            spec: serde_json::Value::Null,
+            undo: serde_json::Value::Null,
+            baseline: serde_json::Value::Null,
+            reversibility: Reversibility::Reversible,
+            lease: Duration::from_secs(3),
+            revert: Duration::from_secs(1),
+            reverted: WitnessPlan {
+                by: None,
+                in_a_row: 2,
+                every: Duration::from_millis(100),
+                within: Duration::from_secs(2),
+            },
+        }))
+    }
+
+    #[test]
+    fn what_was_paid_after_the_journals_end_needs_nobody_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(RunDir::PLAN), "{}").unwrap();
+        let run = RunDir::at(directory.path()).unwrap();
+        let ledger = Ledger::begin(run.files().unwrap().ledger, run.id()).unwrap();
+        let (paid, owed) = (FaultId::new("paid"), FaultId::new("owed"));
+        for fault in [&paid, &owed] {
+            ledger.write_blocking(armed(fault)).unwrap();
+        }
+        let payment = LedgerEntry::Paid {
+            trial: TrialIndex(0),
+            fault: paid.clone(),
+            how: PaidHow::Reverted(Reverted::PutBack),
+            seen: String::new(),
+            by: "run".to_owned(),
+        };
+        ledger.write_blocking(payment).unwrap();
+        let mut evidence = EvidenceBuilder::new().finish();
+        evidence.leftovers = [&paid, &owed].map(|fault| (TrialIndex(0), fault.clone())).to_vec();
+        settle_debts(&run, &mut evidence);
+        assert_eq!(evidence.leftovers, [(TrialIndex(0), owed)]);
+        assert_eq!(evidence.put_back_late, [(TrialIndex(0), paid)]);
+    }
 }

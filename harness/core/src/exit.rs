@@ -31,6 +31,11 @@ pub const MEANINGS: [(u8, &str); 8] = [
     (BUG, "a defect of gameday itself"),
 ];
 
+/// The code of two things that were done together: leftovers beat all others.
+pub fn worse(one: u8, other: u8) -> u8 {
+    if [one, other].contains(&LEFTOVERS) { LEFTOVERS } else { one.max(other) }
+}
+
 /// How a run ended, apart from what it found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -52,4 +57,18 @@ pub enum EndOfRun {
         /// One sentence.
         because: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_beat_all_other_codes() {
+        for (code, _) in MEANINGS {
+            assert_eq!((worse(code, LEFTOVERS), worse(LEFTOVERS, code)), (LEFTOVERS, LEFTOVERS));
+            assert_eq!((worse(code, PASS), worse(PASS, code)), (code, code));
+        }
+        assert_eq!(worse(REFUSED, BUG), BUG);
+    }
 }

@@ -63,6 +63,16 @@ pub enum Reversibility {
     Irreversible,
 }
 
+/// Where all lies that a kind of fault does: what the end of the system proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// In the system's processes and in what goes with them. When they are gone, so is its effect;
+    /// what a revert then still has to remove, an empty group of the kernel say, acts on nobody.
+    WithinSystem,
+    /// It may outlive the system: rules of the kernel, or whatever a program has done.
+    Beyond,
+}
+
 /// How much a fault may touch, computed from the plan alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,6 +181,9 @@ pub trait Injector: Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// How it ends.
     const REVERSIBILITY: Reversibility;
+    /// Where all lies that it does. Unless a kind knows better, the end of the system proves
+    /// nothing.
+    const EXTENT: Extent = Extent::Beyond;
     /// What a scenario may say; unknown fields are refused.
     type Spec: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// All that a fresh process needs to revert.

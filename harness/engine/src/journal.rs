@@ -8,7 +8,7 @@ use harness_core::journal::{Entry, FORMAT, Header, What};
 
 use crate::format::{self, FormatError};
 use crate::line::{self, LineWriter};
-use crate::storage::Storage;
+use crate::storage::{Storage, Syncing};
 
 /// Why a journal cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ impl JournalWriter {
         assert!(matches!(header.what, What::Header(_)), "a journal begins with its header");
         let mut journal = Self { lines: LineWriter::new(storage) };
         journal.append(header)?;
-        journal.sync()?;
+        journal.lines.sync()?;
         Ok(journal)
     }
 
@@ -65,9 +65,14 @@ impl JournalWriter {
         self.lines.append(entry)
     }
 
-    /// Returns when all entries would survive a loss of power.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.lines.sync()
+    /// A sync of all entries so far, to be done elsewhere: a disk may hang.
+    pub fn syncing(&self) -> Syncing {
+        self.lines.syncing()
+    }
+
+    /// Whether a sync may take long.
+    pub fn may_block(&self) -> bool {
+        self.lines.may_block()
     }
 }
 

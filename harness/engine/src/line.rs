@@ -10,7 +10,7 @@ use std::io;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::storage::Storage;
+use crate::storage::{Storage, Syncing};
 
 /// The longest line that is written, in bytes.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -40,6 +40,16 @@ impl LineWriter {
     /// Returns when all lines would survive a loss of power.
     pub fn sync(&mut self) -> io::Result<()> {
         self.storage.sync()
+    }
+
+    /// The same, to be done elsewhere.
+    pub fn syncing(&self) -> Syncing {
+        self.storage.syncing()
+    }
+
+    /// Whether a sync may take long.
+    pub fn may_block(&self) -> bool {
+        self.storage.may_block()
     }
 }
 

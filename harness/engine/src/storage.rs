@@ -4,18 +4,28 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+
+/// Returns when all that was appended before it was made would survive a loss of power. May take
+/// long, on a disk that hangs for ever; may be called on any thread.
+pub type Syncing = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// A file that only grows.
 pub trait Storage: Send {
     /// Appends all bytes, or none: after an error the file ends where it ended before.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns when all that was appended would survive a loss of power.
-    fn sync(&mut self) -> io::Result<()>;
+    /// A sync of what was appended so far.
+    fn syncing(&self) -> Syncing;
 
-    /// Whether `sync` may take long, so that async callers must not call it on their own thread.
+    /// The same, done at once.
+    fn sync(&self) -> io::Result<()> {
+        (self.syncing())()
+    }
+
+    /// Whether a sync may take long, so that async callers must not do it on their own thread.
     fn may_block(&self) -> bool {
         true
     }
@@ -24,7 +34,7 @@ pub trait Storage: Send {
 /// A real file.
 #[derive(Debug)]
 pub struct FileStorage {
-    file: File,
+    file: Arc<File>,
 }
 
 impl FileStorage {
@@ -34,31 +44,46 @@ impl FileStorage {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
         file.sync_all()?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))?;
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file) })
     }
 
-    /// Opens a file that is there. Bytes after `keep` are cut off first: the rest of a line that
-    /// was never finished.
+    /// Opens a file that is there and that nobody else writes any more. Bytes after `keep` are cut
+    /// off first: the rest of a line that was never finished.
     pub fn open(path: &Path, keep: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).open(path)?;
         if file.metadata()?.len() > keep {
             file.set_len(keep)?;
             file.sync_all()?;
         }
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file) })
+    }
+
+    /// Opens a file that is there and that another process may still write: nothing is cut off, as
+    /// what looks unfinished may be a line of the other's by now. Busy when the last line is not
+    /// finished, since nothing can follow it.
+    pub fn join(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(path)?;
+        let mut last = [b'\n'];
+        if let Some(at) = file.metadata()?.len().checked_sub(1) {
+            file.read_exact_at(&mut last, at)?;
+        }
+        if last == [b'\n'] {
+            return Ok(Self { file: Arc::new(file) });
+        }
+        Err(io::Error::from(io::ErrorKind::ResourceBusy))
     }
 
     /// Appends to any file, also a device; for tests of a full disk.
     #[cfg(test)]
     pub(crate) fn any(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: OpenOptions::new().append(true).open(path)? })
+        Ok(Self { file: Arc::new(OpenOptions::new().append(true).open(path)?) })
     }
 }
 
 impl Storage for FileStorage {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let before = self.file.metadata()?.len();
-        self.file.write_all(bytes).inspect_err(|_| {
+        (&*self.file).write_all(bytes).inspect_err(|_| {
             // A full disk may have taken the beginning. When even this fails, the reader finds a
             // torn tail, which it tolerates.
             if let Err(error) = self.file.set_len(before) {
@@ -67,8 +92,9 @@ impl Storage for FileStorage {
         })
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+    fn syncing(&self) -> Syncing {
+        let file = Arc::clone(&self.file);
+        Box::new(move || file.sync_data())
     }
 }
 
@@ -83,9 +109,11 @@ pub(crate) mod memory {
     //! that can be told to fail.
 
     use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::sync::{Arc, Mutex};
 
-    use super::Storage;
+    use super::{Storage, Syncing};
 
     #[derive(Debug, Default)]
     struct Disk {
@@ -163,15 +191,53 @@ pub(crate) mod memory {
             Ok(())
         }
 
-        fn sync(&mut self) -> io::Result<()> {
-            let mut disk = self.0.lock().unwrap();
-            Self::step(&mut disk)?;
-            disk.synced = disk.bytes.len();
-            Ok(())
+        fn syncing(&self) -> Syncing {
+            let disk = self.clone();
+            Box::new(move || {
+                let mut disk = disk.0.lock().unwrap();
+                Self::step(&mut disk)?;
+                disk.synced = disk.bytes.len();
+                Ok(())
+            })
         }
 
         fn may_block(&self) -> bool {
             false
+        }
+    }
+
+    /// A disk that hangs: it takes all lines, but after the first few syncs none ends, until it is
+    /// let go.
+    pub(crate) struct Hanging {
+        syncs_left: AtomicU32,
+        let_go: Arc<Mutex<Receiver<()>>>,
+    }
+
+    impl Hanging {
+        /// It is let go when the other one is dropped.
+        pub(crate) fn after(syncs: u32) -> (Self, Sender<()>) {
+            let (hold, let_go) = channel();
+            let let_go = Arc::new(Mutex::new(let_go));
+            (Self { syncs_left: AtomicU32::new(syncs), let_go }, hold)
+        }
+    }
+
+    impl Storage for Hanging {
+        fn append(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn syncing(&self) -> Syncing {
+            let left = self.syncs_left.load(Ordering::Relaxed);
+            self.syncs_left.store(left.saturating_sub(1), Ordering::Relaxed);
+            let let_go = Arc::clone(&self.let_go);
+            Box::new(move || {
+                if left == 0 {
+                    // Nothing is ever sent.
+                    let_go.lock().unwrap().recv().unwrap_err();
+                }
+                Ok(())
+            })
         }
     }
 }
@@ -198,5 +264,19 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"whole\nnext\n");
         let error = FileStorage::create(&path).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_file_that_another_still_writes_is_never_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut theirs = FileStorage::create(&path).unwrap();
+        theirs.append(b"whole\nto").unwrap();
+        let busy = FileStorage::join(&path).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        theirs.append(b"rn\n").unwrap();
+        FileStorage::join(&path).unwrap().append(b"ours\n").unwrap();
+        theirs.append(b"theirs\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole\ntorn\nours\ntheirs\n");
     }
 }

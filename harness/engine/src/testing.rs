@@ -164,7 +164,11 @@ pub(crate) fn plan() -> Plan {
             recovery_up_to: millis(2_000),
             settle: millis(200),
         },
-        faults: vec![fault("down", 0), fault("slow", 400)],
+        faults: vec![
+            fault("down", 0),
+            // This one outlives the system.
+            FaultPlan { kind: "lasting-outage".into(), ..fault("slow", 400) },
+        ],
         arms: vec![
             Arm { name: "fault".into(), faults: vec!["down".into(), "slow".into()] },
             Arm { name: "placebo".into(), faults: Vec::new() },

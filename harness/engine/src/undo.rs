@@ -8,18 +8,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use harness_core::fault::{FaultEntry, FaultError, Registry, Reverted};
+use harness_core::fault::{Extent, FaultEntry, FaultError, Registry, Reverted};
 use harness_core::ids::RunId;
 use harness_core::system::Host;
 use harness_core::time::Clock;
 use harness_core::units::Duration;
+use tokio_util::sync::CancellationToken;
 
-use crate::executor::{close, timed};
+use crate::executor::{close, hurried, timed};
 use crate::ledger::{
     Ledger, LedgerEntry, LedgerError, LedgerState, OwedFault, OwedSystem, PaidHow,
 };
 use crate::looks::{Around, Looker, Wanted, look_until};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{FileStorage, Storage, Syncing};
 use crate::store::{Lock, LockError, RunDir};
 
 /// A revert that raised is tried so often in one round.
@@ -127,17 +128,25 @@ pub async fn pay(
         })?),
     };
     let _pay_lock = wait_for_lock(run.pay_lock_path(), &*purse.clock).await?;
+    // Asked before the ledger is read: who is dead then has written all that he ever will.
+    let is_alive = who == Who::Watchdog && run.is_alive();
     let state = run.ledger()?;
-    let storage: Box<dyn Storage> =
-        match FileStorage::open(&run.ledger_path(), state.finished_bytes) {
-            Ok(storage) => Box::new(storage),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(PayReport::default());
-            }
-            Err(error) => Box::new(Unwritable(error.kind())),
-        };
+    let path = run.ledger_path();
+    let opened = if is_alive {
+        FileStorage::join(&path)
+    } else {
+        FileStorage::open(&path, state.finished_bytes)
+    };
+    let storage: Box<dyn Storage> = match opened {
+        Ok(storage) => Box::new(storage),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(PayReport::default());
+        }
+        Err(error) => Box::new(Unwritable(error.kind())),
+    };
     let ledger = Ledger::resume(storage, state);
-    Ok(pay_ledger(&ledger, run.id(), purse, who.name(), which).await)
+    let hurry = CancellationToken::new();
+    Ok(pay_ledger(&ledger, run.id(), purse, who.name(), (which, &hurry)).await)
 }
 
 async fn wait_for_lock(path: PathBuf, clock: &dyn Clock) -> Result<Lock, PayError> {
@@ -162,20 +171,22 @@ impl Storage for Unwritable {
         Err(self.0.into())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        Err(self.0.into())
+    fn syncing(&self) -> Syncing {
+        let kind = self.0;
+        Box::new(move || Err(kind.into()))
     }
 }
 
-/// Pays the ledger of a run that this process may pay.
+/// Pays the ledger of a run that this process may pay. Once it must hurry, each step has only a
+/// short time, and no lease is waited for.
 pub(crate) async fn pay_ledger(
     ledger: &Ledger,
     run: &RunId,
     purse: &Purse<'_>,
     by: &str,
-    which: Which,
+    (which, hurry): (Which, &CancellationToken),
 ) -> PayReport {
-    let payment = Payment { ledger, run, purse, by };
+    let payment = Payment { ledger, run, purse, by, hurry };
     payment.go(ledger.state(), which).await
 }
 
@@ -184,6 +195,7 @@ struct Payment<'a> {
     run: &'a RunId,
     purse: &'a Purse<'a>,
     by: &'a str,
+    hurry: &'a CancellationToken,
 }
 
 /// A fault that a round could not prove to be gone.
@@ -195,27 +207,26 @@ struct Unproven {
 impl Payment<'_> {
     async fn go(&self, state: LedgerState, which: Which) -> PayReport {
         let mut report = PayReport::default();
-        // What was on a system that the run has stopped is gone with it.
-        let stopped = state.system.as_ref().is_some_and(|system| !system.owed);
-        let all = which == Which::All && !stopped;
-        let faults = state.faults.into_iter().filter(|(_, owed)| *owed || all);
-        let unproven = self.round(faults.map(|(fault, _)| fault).collect(), &mut report).await;
-
         let system = state.system;
-        let mut gone = false;
-        if let Some(system) = system.as_ref().filter(|system| system.owed) {
-            gone = self.close(system, &mut report).await;
-        }
-        let on_it = |fault: &OwedFault| {
-            gone && system.as_ref().is_some_and(|system| system.kind == fault.system)
+        let closed = |system: &OwedSystem| !system.owed;
+        let again = |fault: &OwedFault| {
+            let stopped = system.as_ref().is_some_and(closed);
+            which == Which::All && !(stopped && self.ends_with(system.as_ref(), fault))
+        };
+        let faults = state.faults.into_iter().filter(|(fault, owed)| *owed || again(fault));
+        let faults = faults.map(|(fault, _)| fault).collect();
+        let unproven = self.round(faults, &mut report).await;
+
+        let gone = match &system {
+            Some(system) => closed(system) || self.close(system, &mut report).await,
+            None => false,
         };
         let mut rest = Vec::new();
-        for Unproven { fault, why } in unproven {
-            if on_it(&fault) {
-                let seen = "the system that it was on is gone".to_owned();
-                self.note_paid(&fault, PaidHow::SystemGone, seen, &mut report).await;
+        for one in unproven {
+            if gone && self.ends_with(system.as_ref(), &one.fault) {
+                rest.extend(self.gone_with_its_system(one, &mut report).await);
             } else {
-                rest.push(Unproven { fault, why });
+                rest.push(one);
             }
         }
         self.after_the_lease(rest, &mut report).await;
@@ -226,6 +237,33 @@ impl Payment<'_> {
             report.owed.push(Owed { what, why });
         }
         report
+    }
+
+    /// Whether all that a fault does lies within the system that the run started.
+    fn ends_with(&self, system: Option<&OwedSystem>, fault: &OwedFault) -> bool {
+        let within = |entry: &FaultEntry| entry.injector.extent() == Extent::WithinSystem;
+        self.entry(fault).is_ok_and(within)
+            && system.is_some_and(|system| system.kind == fault.system)
+    }
+
+    /// The system of such a fault is gone, and what a witness would look at with it. The revert is
+    /// asked once more, for what it removes beside the system; `Some` when it raises.
+    async fn gone_with_its_system(
+        &self,
+        Unproven { fault, .. }: Unproven,
+        report: &mut PayReport,
+    ) -> Option<Unproven> {
+        let reverted = match self.entry(&fault) {
+            Ok(entry) => self.revert(entry, &fault).await,
+            Err(why) => return Some(Unproven { fault, why }),
+        };
+        if let Err(error) = reverted {
+            let why = format!("the system is gone, but {error}");
+            return Some(Unproven { fault, why });
+        }
+        let seen = "the system that it was on is gone".to_owned();
+        self.note_paid(&fault, PaidHow::SystemGone, seen, report).await;
+        None
     }
 
     /// Puts each back, newest first, and looks.
@@ -251,35 +289,65 @@ impl Payment<'_> {
             return;
         };
         self.tell(&format!("waiting {lease} for leases to end, then looking again"));
-        tokio::time::sleep(lease.as_std()).await;
+        self.hurry.run_until_cancelled(tokio::time::sleep(lease.as_std())).await;
         let faults = unproven.into_iter().map(|unproven| unproven.fault).collect();
         for Unproven { fault, why } in self.round(faults, report).await {
             report.owed.push(Owed { what: format!("fault {}", fault.label()), why });
         }
     }
 
+    /// Reverts, and looks whether it is gone.
     async fn put_back(&self, fault: &OwedFault) -> Result<(Reverted, String), String> {
-        let Some(entry) = self.purse.registry.entry(&fault.kind, &fault.system) else {
-            return Err(format!("this gameday knows no {} on {}", fault.kind, fault.system));
-        };
-        let around = Around {
+        let entry = self.entry(fault)?;
+        let around = self.around(fault);
+        self.tell(&format!("putting back fault {}", fault.label()));
+        let reverted = self.revert(entry, fault).await;
+        let plan = &fault.reverted;
+        let looker = Looker::Witness(&*entry.witness, fault.debt());
+        let within = self.hurried(plan.within);
+        let row = look_until(&around, looker, plan, within, Wanted::Gone).await;
+        match (reverted, row) {
+            (Ok(how), Ok(row)) => Ok((how, row.seen)),
+            (Err(error), Ok(_)) => Err(error.to_string()),
+            (Ok(_), Err(seen)) => Err(format!("its witness says: {seen}")),
+            (Err(error), Err(seen)) => Err(format!("{error}; its witness says: {seen}")),
+        }
+    }
+
+    /// One round of tries. Every try has the fault's own deadline.
+    async fn revert(&self, entry: &FaultEntry, fault: &OwedFault) -> Result<Reverted, FaultError> {
+        let around = self.around(fault);
+        let mut tried = 1;
+        loop {
+            let deadline = self.hurried(fault.revert);
+            let cx = around.cx(deadline);
+            let step = entry.injector.revert(&cx, &fault.undo);
+            match timed("revert", deadline, step).await {
+                Ok(how) => return Ok(how),
+                Err(error) if tried == REVERT_TRIES_MAX => return Err(error),
+                Err(_) => tried += 1,
+            }
+            tokio::time::sleep(REVERT_PAUSE.as_std()).await;
+        }
+    }
+
+    fn hurried(&self, deadline: Duration) -> Duration {
+        hurried(deadline, self.hurry.is_cancelled())
+    }
+
+    fn entry(&self, fault: &OwedFault) -> Result<&FaultEntry, String> {
+        let entry = self.purse.registry.entry(&fault.kind, &fault.system);
+        entry.ok_or_else(|| format!("this gameday knows no {} on {}", fault.kind, fault.system))
+    }
+
+    fn around(&self, fault: &OwedFault) -> Around {
+        Around {
             run: self.run.clone(),
             trial: fault.trial,
             fault: fault.fault.clone(),
             topology: Arc::default(),
             lease: fault.lease,
             clock: Arc::clone(&self.purse.clock),
-        };
-        self.tell(&format!("putting back fault {}", fault.label()));
-        let reverted = revert(entry, &around, fault).await;
-        let plan = &fault.reverted;
-        let looker = Looker::Witness(&*entry.witness, fault.debt());
-        let row = look_until(&around, looker, plan, plan.within, Wanted::Gone).await;
-        match (reverted, row) {
-            (Ok(how), Ok(row)) => Ok((how, row.seen)),
-            (Err(error), Ok(_)) => Err(error.to_string()),
-            (Ok(_), Err(seen)) => Err(format!("its witness says: {seen}")),
-            (Err(error), Err(seen)) => Err(format!("{error}; its witness says: {seen}")),
         }
     }
 
@@ -293,7 +361,7 @@ impl Payment<'_> {
         };
         self.tell(&format!("stopping {what}"));
         let clock = &*self.purse.clock;
-        if let Err(why) = close(&*host, &system.record, system.close, clock).await {
+        if let Err(why) = close(&*host, &system.record, self.hurried(system.close), clock).await {
             report.owed.push(Owed { what, why });
             return false;
         }
@@ -332,25 +400,6 @@ impl Payment<'_> {
 
     fn tell(&self, words: &str) {
         (self.purse.observer)(words);
-    }
-}
-
-/// One round of tries. Every try has the fault's own deadline.
-async fn revert(
-    entry: &FaultEntry,
-    around: &Around,
-    fault: &OwedFault,
-) -> Result<Reverted, FaultError> {
-    let mut tried = 1;
-    loop {
-        let cx = around.cx(fault.revert);
-        let step = entry.injector.revert(&cx, &fault.undo);
-        match timed("revert", fault.revert, step).await {
-            Ok(how) => return Ok(how),
-            Err(error) if tried == REVERT_TRIES_MAX => return Err(error),
-            Err(_) => tried += 1,
-        }
-        tokio::time::sleep(REVERT_PAUSE.as_std()).await;
     }
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -176,6 +177,7 @@ impl Injector for ConfigDrift {
     const KIND: &'static str = "config-drift";
     const SUMMARY: &'static str = "a declared setting of a service changes while it runs";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = ConfigDriftSpec;
     type Undo = ConfigDriftDebt;
 

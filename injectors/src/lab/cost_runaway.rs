@@ -4,7 +4,8 @@
 //! which each job ends by itself. Beside that the batch runner ends them when the lease does.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::Topology;
@@ -111,6 +112,7 @@ impl Injector for CostRunaway {
     const KIND: &'static str = "cost-runaway";
     const SUMMARY: &'static str = "unwanted jobs run and cost money, within a cap of our own";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = CostRunawaySpec;
     type Undo = CostRunawayDebt;
 

@@ -7,7 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -148,6 +149,7 @@ impl Injector for CrashLoop {
     const KIND: &'static str = "crash-loop";
     const SUMMARY: &'static str = "instances of a service die again after each restart";
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = CrashLoopSpec;
     type Undo = CrashLoopDebt;
 

@@ -5,7 +5,9 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted,
+};
 use harness_core::ids::ServiceName;
 use harness_core::topology::Topology;
 use harness_core::units::Size;
@@ -159,6 +161,8 @@ impl Injector for DiskFull {
     const KIND: &'static str = "disk-full";
     const SUMMARY: &'static str = "the file system that a service writes to is full";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    // The file system goes with the last process that sees it.
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = DiskFullSpec;
     type Undo = DiskFullDebt;
 

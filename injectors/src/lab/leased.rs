@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Witness,
+    BlastRadius, Cx, Effect, Extent, FaultEntry, FaultError, Injector, Reversibility, Reverted,
+    Witness,
 };
 use harness_core::topology::Topology;
 use hyper::Method;
@@ -103,6 +104,8 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
     const KIND: &'static str = S::KIND;
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    // The order is known to its role alone.
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = S;
     type Undo = S::Order;
 

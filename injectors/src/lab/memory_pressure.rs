@@ -5,7 +5,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -205,6 +206,7 @@ impl Injector for MemoryPressure {
     const KIND: &'static str = MemorySpec::KIND;
     const SUMMARY: &'static str = MemorySpec::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = MemorySpec;
     type Undo = MemoryDebt;
 

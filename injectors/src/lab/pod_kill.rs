@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted,
+};
 use harness_core::ids::ServiceName;
 use harness_core::system::SystemError;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -75,6 +77,7 @@ impl Injector for PodKill {
     const KIND: &'static str = "pod-kill";
     const SUMMARY: &'static str = "instances of a service are killed with SIGKILL";
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = PodKillSpec;
     type Undo = PodKillDebt;
 

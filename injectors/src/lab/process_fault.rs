@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultEntry, FaultError, Injector, Requirement,
+    Reversibility, Reverted, Sighting, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -198,6 +198,8 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
     const KIND: &'static str = S::KIND;
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    // What was changed of a process goes with it; its empty group is removed by the revert.
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = S;
     type Undo = ProcessDebt<S::Change>;
 

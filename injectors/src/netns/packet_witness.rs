@@ -1,5 +1,6 @@
 //! Who is believed about faults on packets: a caller's own connections out of the namespace, and
-//! the kernel's list of who listens there. Counters of the rules are shown beside it.
+//! the kernel's list of who listens there. Counters of the rules are shown beside it. Where nobody
+//! listens any more, the kernel's list of rules decides.
 
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -198,16 +199,23 @@ impl<S: PacketSpec> PacketWitness<S> {
             return Ok(Sighting::NotInForce(words));
         };
         let mut sights = Self::see(cx, &spec, &debt, &door).await?;
+        let mut has_rules = true;
         if sights.iter().any(|sight| spec.says(sight) != Says::NotInForce) {
             let nft = Inside { cx, door: &door, verb: "look" };
             let counted = nft.counted(&debt.table, sights.len()).await?;
+            has_rules = counted.is_some();
             for (sight, counted) in sights.iter_mut().zip(counted.into_iter().flatten()) {
                 sight.counted = Some(counted);
             }
         }
         let names: Vec<String> = debt.endpoints.iter().map(ToString::to_string).collect();
+        let says = |sight: &Sight| match spec.says(sight) {
+            // Where nobody is who could answer: rules that are not there meet no packet.
+            Says::Nothing if !has_rules && !sight.listens => Says::NotInForce,
+            says => says,
+        };
         let said = sights.iter().zip(&names);
-        Ok(sum_up(said.map(|(sight, name)| (spec.says(sight), name.as_str(), sight.words()))))
+        Ok(sum_up(said.map(|(sight, name)| (says(sight), name.as_str(), sight.words()))))
     }
 }
 

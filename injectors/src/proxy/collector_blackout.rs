@@ -2,7 +2,8 @@
 //! The services themselves go on.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::system::BoxFuture;
@@ -102,6 +103,7 @@ impl Injector for CollectorBlackout {
     const KIND: &'static str = "collector-blackout";
     const SUMMARY: &'static str = "the collector of metrics cannot reach what it scrapes";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = CollectorBlackoutSpec;
     type Undo = CollectorBlackoutDebt;
 

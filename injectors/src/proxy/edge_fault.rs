@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, Extent, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted,
 };
 use harness_core::ids::EdgeName;
 use harness_core::topology::Topology;
@@ -76,6 +77,8 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
     const KIND: &'static str = S::KIND;
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    // The order is in the memory of a proxy that belongs to the system.
+    const EXTENT: Extent = Extent::WithinSystem;
     type Spec = S;
     type Undo = ProxyDebt;
 

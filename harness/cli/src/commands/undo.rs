@@ -1,4 +1,4 @@
-//! `gameday undo [RUN]`: puts back what a killed run still owes, newest first, and proves it.
+//! `gameday undo [RUN]`: puts back what killed runs still owe, newest first, and proves it.
 
 use std::sync::Arc;
 
@@ -17,12 +17,7 @@ use crate::stored;
 pub(crate) fn run(global: &Global, arguments: &Undo) -> Result<u8, Failure> {
     let runs = match &arguments.run {
         Some(name) => vec![stored::find(&global.runs, name)?],
-        None => RunStore::new(&global.runs)
-            .unpaid()
-            .map_err(|error| Failure::could_not("look for debts", &error))?
-            .into_iter()
-            .map(|unpaid| unpaid.run)
-            .collect(),
+        None => unpaid(&RunStore::new(&global.runs))?,
     };
     if runs.is_empty() {
         output::say("Nothing is owed.");
@@ -33,9 +28,20 @@ pub(crate) fn run(global: &Global, arguments: &Undo) -> Result<u8, Failure> {
     }
     let mut code = exit::PASS;
     for run in &runs {
-        code = code.max(pay_one(run)?);
+        // One that cannot be paid does not keep the others from being paid.
+        let paid = pay_one(run).unwrap_or_else(|failure| {
+            failure.tell();
+            failure.code
+        });
+        code = exit::worse(code, paid);
     }
     Ok(code)
+}
+
+/// The runs that owe something, newest first.
+fn unpaid(store: &RunStore) -> Result<Vec<RunDir>, Failure> {
+    let unpaid = store.unpaid().map_err(|error| Failure::could_not("look for debts", &error))?;
+    Ok(unpaid.into_iter().rev().map(|unpaid| unpaid.run).collect())
 }
 
 fn show(runs: &[RunDir]) -> u8 {

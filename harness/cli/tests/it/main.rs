@@ -25,3 +25,4 @@ mod repeated;
 mod stalled;
 mod support;
 mod target;
+mod undo;

@@ -1,5 +1,7 @@
 //! One fault of one trial: arm, inject, verify, hold, revert, check.
 
+use std::cmp::Reverse;
+
 use super::orders::Orders;
 use crate::event::{Command, Done, InvalidReason};
 use crate::ids::{CommandId, FaultId, TrialIndex};
@@ -27,6 +29,8 @@ pub(super) enum Step {
     Reverting(CommandId),
     /// The witness looks whether it is gone.
     Checking(CommandId),
+    /// A revert failed, or was not seen, and there is another try.
+    Unproven,
     /// Seen to be gone.
     Proven,
     /// Not seen to be gone.
@@ -55,6 +59,8 @@ pub(super) enum Meaning {
     Progress,
     /// The trial is not valid, for this reason, and the fault must be reverted now.
     Invalid(InvalidReason, String),
+    /// It is not seen to be gone, and must be reverted once more.
+    Unproven,
     /// It is not seen to be gone, after all tries.
     Leftover(String),
 }
@@ -75,15 +81,25 @@ impl FaultRun {
             Step::Waiting
             | Step::Armed
             | Step::Holding
+            | Step::Unproven
             | Step::Proven
             | Step::Owed
             | Step::NotArmed => false,
         }
     }
 
-    /// Something was recorded and is not yet being put back.
+    /// Something was recorded and is not being put back now.
     pub(super) fn needs_revert(&self) -> bool {
-        matches!(self.step, Step::Armed | Step::Injecting(_) | Step::Verifying(_) | Step::Holding)
+        matches!(
+            self.step,
+            Step::Armed | Step::Injecting(_) | Step::Verifying(_) | Step::Holding | Step::Unproven
+        )
+    }
+
+    /// The order of reverts: whoever was tried less often, and of those the newest. So one that
+    /// hangs holds up the others for one deadline and not for all its tries.
+    pub(super) fn urgency(&self) -> (Reverse<u32>, Option<u32>) {
+        (Reverse(self.tries), self.injected)
     }
 
     /// Nothing more will come from it.
@@ -95,7 +111,12 @@ impl FaultRun {
     pub(super) fn is_past(&self) -> bool {
         matches!(
             self.step,
-            Step::Reverting(_) | Step::Checking(_) | Step::Proven | Step::Owed | Step::NotArmed
+            Step::Reverting(_)
+                | Step::Checking(_)
+                | Step::Unproven
+                | Step::Proven
+                | Step::Owed
+                | Step::NotArmed
         )
     }
 
@@ -165,16 +186,17 @@ impl FaultRun {
             }
             (Step::Reverting(_) | Step::Checking(_), other) => {
                 if self.tries < REVERT_TRIES_MAX {
-                    self.revert(trial, hurry, orders);
-                } else {
-                    self.step = Step::Owed;
-                    return Meaning::Leftover(words(other));
+                    self.step = Step::Unproven;
+                    return Meaning::Unproven;
                 }
+                self.step = Step::Owed;
+                return Meaning::Leftover(words(other));
             }
             (
                 Step::Waiting
                 | Step::Armed
                 | Step::Holding
+                | Step::Unproven
                 | Step::Proven
                 | Step::Owed
                 | Step::NotArmed,

@@ -25,10 +25,13 @@ struct Twist {
     outside: Vec<(u64, Event)>,
     /// All requests fail from this time on, in ms.
     all_bad_from: Option<u64>,
+    /// Reverts of this fault never answer: their deadline ends them.
+    hangs: Option<&'static str>,
 }
 
 /// An obedient world in virtual time; every answer takes 10 ms.
 struct World<'p> {
+    plan: &'p Plan,
     conductor: Conductor<'p>,
     now: RunTime,
     due: Vec<(RunTime, Event)>,
@@ -47,6 +50,7 @@ fn name(command: &Command) -> String {
 impl<'p> World<'p> {
     fn run(plan: &'p Plan, twist: Twist) -> Self {
         let mut world = Self {
+            plan,
             conductor: Conductor::new(plan),
             now: RunTime::START,
             due: vec![(RunTime::START, Event::Started { wall: WallTime(0) })],
@@ -141,6 +145,13 @@ impl<'p> World<'p> {
             }
             (None, Command::AwaitEffective { .. }) => {
                 Done::Effective { since: now, seen: String::new() }
+            }
+            (None, Command::Revert { fault, .. }) if self.twist.hangs == Some(fault.as_str()) => {
+                let within = self.plan.deadlines.revert;
+                let error = FaultError::TimedOut { step: "revert".into(), within };
+                let outcome = Done::FaultFailed(error);
+                self.due.push((now + within, Event::Done { command: id, outcome }));
+                return;
             }
             (None, Command::Revert { .. }) => Done::Reverted { began: now, how: Reverted::PutBack },
             (None, Command::AwaitReverted { .. }) => {
@@ -273,6 +284,29 @@ fn an_abort_reverts_at_once_newest_first_and_nothing_else_follows() {
     }
     assert_eq!(world.reasons(0), [(InvalidReason::Aborted, false)]);
     assert_eq!(world.end(), (EndOfRun::Aborted { because: "interrupted".into() }, Vec::new()));
+}
+
+#[test]
+fn a_revert_that_hangs_holds_up_the_others_for_one_deadline() {
+    let plan = plan(&["fault"]);
+    let abort = Event::Abort(AbortRequest::Signal { count: 1 });
+    let twist = Twist { outside: vec![(1300, abort)], hangs: Some("second"), ..Twist::default() };
+    let world = World::run(&plan, twist);
+    let reverts: Vec<(u64, &str)> = world
+        .log
+        .iter()
+        .filter_map(|(at, command)| match command {
+            Command::Revert { fault, .. } => {
+                Some((at.since(RunTime::START).millis(), fault.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    let deadline = plan.deadlines.revert.millis();
+    assert_eq!(reverts[..2], [(1300, "second"), (1300 + deadline, "first")], "newest first");
+    let again: Vec<&str> = reverts[2..].iter().map(|(_, fault)| *fault).collect();
+    assert_eq!(again, ["second", "second"], "it is tried again after the others");
+    assert_eq!(world.end().1, [(TrialIndex(0), FaultId::new("second"))]);
 }
 
 #[test]

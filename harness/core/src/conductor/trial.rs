@@ -240,9 +240,11 @@ impl TrialRun {
             }
             Meaning::Invalid(reason, because) => {
                 self.note(reason, format!("{name}: {because}"));
-                if self.faults[place].needs_revert() && !self.winding_down {
-                    self.faults[place].revert(self.index, hurry, orders);
-                }
+                self.revert_now(place, hurry, orders);
+                None
+            }
+            Meaning::Unproven => {
+                self.revert_now(place, hurry, orders);
                 None
             }
             Meaning::Leftover(because) => {
@@ -321,17 +323,20 @@ impl TrialRun {
         }
     }
 
-    /// One revert at a time, in the opposite order of the injections.
+    /// Reverts a fault that needs it; where the trial winds down, it waits for its turn.
+    fn revert_now(&mut self, place: usize, hurry: bool, orders: &mut Orders) {
+        if self.faults[place].needs_revert() && !self.winding_down {
+            self.faults[place].revert(self.index, hurry, orders);
+        }
+    }
+
+    /// One revert at a time, in the opposite order of the injections; what failed comes last.
     fn revert_next(&mut self, hurry: bool, orders: &mut Orders) {
         if self.faults.iter().any(|fault| matches!(fault.step, Step::Reverting(_))) {
             return;
         }
-        let newest = self
-            .faults
-            .iter_mut()
-            .filter(|fault| fault.needs_revert())
-            .max_by_key(|fault| fault.injected);
-        if let Some(fault) = newest {
+        let waiting = self.faults.iter_mut().filter(|fault| fault.needs_revert());
+        if let Some(fault) = waiting.max_by_key(|fault| fault.urgency()) {
             fault.revert(self.index, hurry, orders);
         }
     }

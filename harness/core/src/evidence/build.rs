@@ -75,6 +75,7 @@ impl EvidenceBuilder {
         Evidence {
             started: self.started.unwrap_or_default(),
             leftovers: if self.end.is_some() { self.leftovers } else { owed },
+            put_back_late: Vec::new(),
             end: self.end,
             history: History::default(),
             trials: self.trials,

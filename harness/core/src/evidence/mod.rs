@@ -25,6 +25,8 @@ pub struct Evidence {
     pub end: Option<EndOfRun>,
     /// Faults not proven to be put back when the journal ends.
     pub leftovers: Vec<(TrialIndex, FaultId)>,
+    /// Faults that were such leftovers, and that are proven to be put back by now.
+    pub put_back_late: Vec<(TrialIndex, FaultId)>,
     /// What earlier runs measured, as it was known when this one began.
     pub history: History,
     /// In the order of execution.

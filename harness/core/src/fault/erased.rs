@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, SpecError, spec_schema,
+    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted, SpecError,
+    spec_schema,
 };
 use crate::system::BoxFuture;
 use crate::topology::Topology;
@@ -19,6 +20,8 @@ pub trait DynInjector: Send + Sync {
     fn summary(&self) -> &'static str;
     /// [`Injector::REVERSIBILITY`].
     fn reversibility(&self) -> Reversibility;
+    /// [`Injector::EXTENT`].
+    fn extent(&self) -> Extent;
     /// The JSON Schema of the specification.
     fn schema(&self) -> Schema;
     /// Checks a specification and gives it back with every default written out.
@@ -87,6 +90,10 @@ impl<I: Injector> DynInjector for I {
 
     fn reversibility(&self) -> Reversibility {
         I::REVERSIBILITY
+    }
+
+    fn extent(&self) -> Extent {
+        I::EXTENT
     }
 
     fn schema(&self) -> Schema {

@@ -11,6 +11,7 @@ use super::sentence::{self, Subject};
 use crate::event::Invalid;
 use crate::evidence::{Evidence, TrialEvidence};
 use crate::exit::{self, EndOfRun};
+use crate::ids::{FaultId, TrialIndex};
 use crate::plan::{Against, Assertion, CostBound, Expectation, Plan};
 use crate::verdict::{
     Counts, Estimate, FORMAT, Judgement, Leftover, Measured, Outcome, Quantity, TrialJudgement,
@@ -40,11 +41,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
     let end = evidence.end.clone().unwrap_or_else(|| EndOfRun::Aborted {
         because: "the journal breaks off: gameday itself was stopped".to_owned(),
     });
-    let leftovers: Vec<Leftover> = evidence
-        .leftovers
-        .iter()
-        .map(|(trial, fault)| Leftover { trial: *trial, fault: fault.clone() })
-        .collect();
+    let (leftovers, late) = (named(&evidence.leftovers), named(&evidence.put_back_late));
     let outcome = merged(&judgements, &end);
     let validity = validity(plan, evidence);
     Verdict {
@@ -53,7 +50,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
         mode: plan.trials.mode,
         outcome,
         exit_code: exit_code(outcome, &end, &leftovers),
-        because: because(outcome, &end, &leftovers, &judgements, &validity),
+        because: because(outcome, &end, (&leftovers, &late), &judgements, &validity),
         end,
         judgements,
         trials: evidence
@@ -68,6 +65,12 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Verdict {
         validity,
         leftovers,
     }
+}
+
+fn named(faults: &[(TrialIndex, FaultId)]) -> Vec<Leftover> {
+    let one =
+        |(trial, fault): &(TrialIndex, FaultId)| Leftover { trial: *trial, fault: fault.clone() };
+    faults.iter().map(one).collect()
 }
 
 /// Judges a run by other expectations than those it was planned with; the verdict carries the hash
@@ -280,25 +283,19 @@ fn exit_code(outcome: Outcome, end: &EndOfRun, leftovers: &[Leftover]) -> u8 {
 fn because(
     outcome: Outcome,
     end: &EndOfRun,
-    leftovers: &[Leftover],
+    (leftovers, late): (&[Leftover], &[Leftover]),
     judgements: &[Judgement],
     validity: &Validity,
 ) -> String {
-    if let Some(Leftover { trial, fault }) = leftovers.first() {
-        let more = match leftovers.len() {
-            1 => String::new(),
-            count => format!(" and {} more", count - 1),
-        };
-        return format!(
-            "{fault} of trial {}{more} is not proven to be put back: a person is needed",
-            trial.number()
-        );
+    if let Some(all) = listed(leftovers) {
+        return format!("{all} is not proven to be put back: a person is needed");
     }
     match end {
         EndOfRun::Errored { because } => return format!("the run ended by an error: {because}"),
         EndOfRun::Refused { because } => return format!("nothing was started: {because}"),
         EndOfRun::Aborted { because } => {
-            return format!("the run was aborted and everything was put back: {because}");
+            let late = listed(late).map_or_else(String::new, |all| format!(", {all} late"));
+            return format!("the run was aborted and everything was put back{late}: {because}");
         }
         EndOfRun::Completed => {}
     }
@@ -329,6 +326,16 @@ fn because(
             format!("all {count} expectations passed; the one with the least to spare: {weakest}")
         }
     }
+}
+
+/// The first of these faults, and how many more there are.
+fn listed(faults: &[Leftover]) -> Option<String> {
+    let Leftover { trial, fault } = faults.first()?;
+    let more = match faults.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Some(format!("{fault} of trial {}{more}", trial.number()))
 }
 
 /// What kept trials from telling, where something did: the reason that most of them share.

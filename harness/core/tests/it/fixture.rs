@@ -342,6 +342,7 @@ pub(crate) fn run(trials: impl IntoIterator<Item = Trial>) -> Evidence {
         started: WallTime(0),
         end: Some(EndOfRun::Completed),
         leftovers: Vec::new(),
+        put_back_late: Vec::new(),
         history: History::default(),
         trials: trials.into_iter().map(|trial| trial.evidence).collect(),
     }

@@ -182,6 +182,12 @@ fn the_end_of_the_run_beats_what_it_found() {
     insta::assert_snapshot!(check(errored.clone(), false, exit::BUG), @"the run ended by an error: guardrail tripped");
     insta::assert_snapshot!(check(errored, true, exit::LEFTOVERS), @"down of trial 4 is not proven to be put back: a person is needed");
     check(aborted(), true, exit::LEFTOVERS);
+    let mut late = run(trials(14, 14));
+    late.end = aborted();
+    late.put_back_late.push((TrialIndex(3), fault()));
+    let verdict = judge(&one(14), &late);
+    assert_eq!(verdict.exit_code, exit::ABORTED, "nobody is needed any more");
+    insta::assert_snapshot!(verdict.because, @"the run was aborted and everything was put back, down of trial 4 late: guardrail tripped");
     let mut evidence = run(trials(14, 0));
     evidence.end = aborted();
     assert_eq!(judge(&one(14), &evidence).outcome, Outcome::Inconclusive, "it did not complete");

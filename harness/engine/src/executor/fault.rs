@@ -1,7 +1,8 @@
 //! One fault of one trial: the task that owns its undo record and performs its steps.
 //!
 //! A later order cuts off arming, injecting and looking; a revert and its check are never cut off.
-//! While the fault is in force, the task renews its lease.
+//! While the fault is in force, the task renews its lease, until the trial winds down: a fault whose
+//! revert has to wait, or hangs, then ends with its lease.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use harness_core::plan::{FaultPlan, Plan};
 use harness_core::time::RunTime;
 use harness_core::units::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, LedgerEntry, OwedFault, PaidHow};
 use crate::looks::{Around, Looker, Observed, Wanted, look_until};
@@ -19,7 +21,7 @@ use crate::report::{Report, Reports};
 use crate::watchdog::Fence;
 
 /// After a second interrupt one revert, and the look whether it worked, takes at most so long.
-pub(crate) const HURRY_MAX: Duration = Duration::from_secs(2);
+const HURRY_MAX: Duration = Duration::from_secs(2);
 /// A lease is renewed so many times before it would end.
 const RENEWALS_PER_LEASE: u64 = 3;
 /// Orders that may wait: the conductor gives one at a time, and cuts one off with one other.
@@ -52,6 +54,8 @@ pub(super) struct FaultTask {
     pub(super) reports: Reports,
     pub(super) observed: watch::Receiver<Observed>,
     pub(super) fence: Fence,
+    /// Once cancelled, the lease is not renewed any more.
+    pub(super) unrenewed: CancellationToken,
 }
 
 /// How far the fault is.
@@ -267,7 +271,11 @@ impl FaultTask {
                 return std::future::pending().await;
             };
             let period = self.renewal_period();
-            tokio::time::sleep(at.since(self.around.clock.now()).as_std()).await;
+            let due = tokio::time::sleep(at.since(self.around.clock.now()).as_std());
+            if self.unrenewed.run_until_cancelled(due).await.is_none() {
+                state.renew_at = None;
+                continue;
+            }
             let cx = self.around.cx(period);
             let renewed = match self.fence.check(self.around.clock.now()) {
                 Ok(()) => {
@@ -344,7 +352,8 @@ pub(crate) async fn timed<T>(
         .unwrap_or_else(|_| Err(FaultError::TimedOut { step: step.to_owned(), within }))
 }
 
-fn hurried(deadline: Duration, hurry: bool) -> Duration {
+/// A deadline, which is short after a second interrupt.
+pub(crate) fn hurried(deadline: Duration, hurry: bool) -> Duration {
     if hurry { deadline.min(HURRY_MAX) } else { deadline }
 }
 

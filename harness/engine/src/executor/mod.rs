@@ -5,7 +5,7 @@ mod fault;
 mod load;
 mod system;
 
-pub(crate) use fault::{HURRY_MAX, timed};
+pub(crate) use fault::{hurried, timed};
 pub(crate) use system::close;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ use fault::{FaultTask, ORDERS_MAX, Order, Step};
 use load::{LoadStop, LoadTask};
 
 /// Who closes, in the ledger.
-const BY: &str = "run";
+pub(crate) const BY: &str = "run";
 
 /// The outside, as core's ports.
 #[derive(Clone)]
@@ -66,6 +66,8 @@ pub(crate) struct Executor {
     topology: Arc<Topology>,
     load: Option<LoadStop>,
     faults: BTreeMap<FaultKey, mpsc::Sender<Order>>,
+    /// Cancelled once the trial winds down: what waits for its revert may end with its lease.
+    unrenewed: CancellationToken,
     /// Steps of the system as a whole that may be cut off.
     steps: BTreeMap<CommandId, CancellationToken>,
     wakes: BTreeSet<(RunTime, CommandId)>,
@@ -98,6 +100,7 @@ impl Executor {
             topology: Arc::default(),
             load: None,
             faults: BTreeMap::new(),
+            unrenewed: CancellationToken::new(),
             steps: BTreeMap::new(),
             wakes: BTreeSet::new(),
             hurry: false,
@@ -113,6 +116,9 @@ impl Executor {
     /// Takes note of an event before the conductor answers it.
     pub(crate) fn note(&mut self, event: &Event) {
         self.hurry |= matches!(event, Event::Abort(AbortRequest::Signal { count }) if *count >= 2);
+        if matches!(event, Event::Abort(_) | Event::Lost(_)) {
+            self.unrenewed.cancel();
+        }
         match event {
             Event::Done { command, outcome } => {
                 self.steps.remove(command);
@@ -124,6 +130,11 @@ impl Executor {
             Event::Abort(_) | Event::Lost(_) if self.opened.is_none() => self.cut_off_steps(),
             _ => {}
         }
+    }
+
+    /// Whether a second interrupt came.
+    pub(crate) fn is_in_hurry(&self) -> bool {
+        self.hurry
     }
 
     /// When the next wake is due.
@@ -156,11 +167,7 @@ impl Executor {
             Command::Open => self.open(id),
             Command::Settle { .. } => self.settle(id),
             Command::StartLoad { trial } => self.start_load(id, trial),
-            Command::StopLoad { now, .. } => match &self.load {
-                Some(load) if now => load.stop(),
-                Some(load) => load.finish(),
-                None => {}
-            },
+            Command::StopLoad { now, .. } => self.stop_load(now),
             Command::Arm { trial, fault } => {
                 self.start_fault(trial, &fault);
                 self.order(id, &(trial, fault), Step::Arm);
@@ -183,6 +190,7 @@ impl Executor {
             // A trial's tasks end with the trial.
             Command::TrialEnds { .. } => {
                 self.faults.clear();
+                self.unrenewed = CancellationToken::new();
                 if let Some(load) = self.load.take() {
                     load.stop();
                 }
@@ -253,8 +261,7 @@ impl Executor {
         let Some(record) = self.ledger.state().system.filter(|system| system.owed) else {
             return self.answer(id, Done::Closed);
         };
-        let deadline = self.plan.deadlines.close;
-        let deadline = if self.hurry { deadline.min(HURRY_MAX) } else { deadline };
+        let deadline = hurried(self.plan.deadlines.close, self.hurry);
         let (host, clock) = (Arc::clone(&self.ports.host), Arc::clone(&self.ports.clock));
         let (ledger, reports) = (self.ledger.clone(), self.reports.clone());
         self.tasks.spawn(async move {
@@ -290,6 +297,18 @@ impl Executor {
         self.tasks.spawn(task.run());
     }
 
+    fn stop_load(&mut self, now: bool) {
+        if now {
+            // A guardrail tripped, say: from here on there are only reverts.
+            self.unrenewed.cancel();
+        }
+        match &self.load {
+            Some(load) if now => load.stop(),
+            Some(load) => load.finish(),
+            None => {}
+        }
+    }
+
     fn start_fault(&mut self, trial: TrialIndex, fault: &FaultId) {
         let kind = self.plan.fault(fault).map_or("", |plan| &plan.kind);
         let Some(entry) = self.ports.registry.entry(kind, &self.plan.system.kind) else { return };
@@ -308,6 +327,7 @@ impl Executor {
             reports: self.reports.clone(),
             observed: self.observed.clone(),
             fence: self.fence.clone(),
+            unrenewed: self.unrenewed.clone(),
         };
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         self.tasks.spawn(task.run(inbox));
@@ -357,10 +377,15 @@ impl Executor {
         self.tell(Event::Done { command, outcome });
     }
 
+    /// Does something beside the run's steps; it ends with the run at the latest.
+    pub(crate) fn aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
     /// Puts an event at the end of the queue.
     pub(crate) fn tell(&mut self, event: Event) {
         let reports = self.reports.clone();
-        self.tasks.spawn(async move { reports.put(Report::Event(event)).await });
+        self.aside(async move { reports.put(Report::Event(event)).await });
     }
 }
 

@@ -112,6 +112,6 @@ impl OwedFault {
 pub enum PaidHow {
     /// By a revert, which said this.
     Reverted(Reverted),
-    /// The system that it was in force on was started by the run, and is gone altogether.
+    /// It lay within the system that the run had started, which is gone altogether.
     SystemGone,
 }

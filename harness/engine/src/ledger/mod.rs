@@ -11,7 +11,7 @@ pub use state::{LedgerState, OwedSystem};
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use harness_core::ids::RunId;
 use harness_core::units::Duration;
@@ -45,13 +45,11 @@ pub enum LedgerError {
 /// A ledger that is being written. Clones write the same file, line by line.
 #[derive(Clone)]
 pub struct Ledger {
-    open: Arc<Mutex<Open>>,
+    /// Held while an entry is written, for as long as the disk takes.
+    writer: Arc<Mutex<LineWriter>>,
+    /// Held for a moment only: what is owed can be asked for while the disk hangs.
+    state: Arc<Mutex<LedgerState>>,
     may_block: bool,
-}
-
-struct Open {
-    writer: LineWriter,
-    state: LedgerState,
 }
 
 impl Ledger {
@@ -69,8 +67,8 @@ impl Ledger {
     /// Goes on at the end of a ledger that was read.
     pub fn resume(storage: Box<dyn Storage>, state: LedgerState) -> Self {
         let may_block = storage.may_block();
-        let open = Open { writer: LineWriter::new(storage), state };
-        Self { open: Arc::new(Mutex::new(open)), may_block }
+        let writer = Arc::new(Mutex::new(LineWriter::new(storage)));
+        Self { writer, state: Arc::new(Mutex::new(state)), may_block }
     }
 
     /// Appends an entry. When this returns without an error, the entry is synced.
@@ -89,27 +87,27 @@ impl Ledger {
 
     /// The same on the caller's own thread.
     pub fn write_blocking(&self, entry: LedgerEntry) -> io::Result<()> {
-        let mut open = self.lock();
-        open.writer.append(&entry)?;
+        let mut writer = lock(&self.writer);
+        writer.append(&entry)?;
         // Written, if perhaps not synced: from here on it may be owed.
         let is_payment =
             matches!(entry, LedgerEntry::Paid { .. } | LedgerEntry::SystemClosed { .. });
         if is_payment {
-            open.writer.sync()?;
+            writer.sync()?;
         }
-        open.state.apply(entry);
-        if is_payment { Ok(()) } else { open.writer.sync() }
+        lock(&self.state).apply(entry);
+        if is_payment { Ok(()) } else { writer.sync() }
     }
 
-    /// What is owed now.
+    /// What is owed now. Never waits for the disk.
     pub fn state(&self) -> LedgerState {
-        self.lock().state.clone()
+        lock(&self.state).clone()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        // A writer that panicked has at most left an unfinished line, which readers tolerate.
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+/// A writer that panicked has at most left an unfinished line, which readers tolerate.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

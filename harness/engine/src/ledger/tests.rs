@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::storage::FileStorage;
-use crate::storage::memory::Memory;
+use crate::storage::memory::{Hanging, Memory};
 
 pub(crate) fn owed(trial: u32, fault: &str) -> OwedFault {
     OwedFault {
@@ -177,4 +177,26 @@ async fn a_ledger_is_continued_after_its_torn_tail() {
     assert_eq!(state.debts(), ["the lab that the run started"]);
     assert!(state.unreadable.is_empty());
     assert!(!LedgerState::read(&directory.path().join("none")).unwrap().is_unpaid());
+}
+
+#[test]
+fn what_is_owed_can_be_asked_for_while_the_disk_hangs() {
+    let (disk, hold) = Hanging::after(0);
+    let ledger = Ledger::resume(Box::new(disk), LedgerState::default());
+    let writer = ledger.clone();
+    let writing = std::thread::spawn(move || {
+        writer.write_blocking(LedgerEntry::Armed(Box::new(owed(0, "down"))))
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        while ledger.state().debts().is_empty() {
+            std::thread::yield_now();
+        }
+        tell.send(ledger.state().debts()).unwrap();
+    });
+    let debts = told.recv_timeout(std::time::Duration::from_secs(20));
+    assert!(!writing.is_finished(), "the disk hangs");
+    drop(hold);
+    writing.join().unwrap().unwrap();
+    assert_eq!(debts.as_deref(), Ok(&["fault down in trial 1".to_owned()][..]));
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::watch_stalls;
-use crate::executor::{Executor, Ports, Surroundings};
+use crate::executor::{BY, Executor, Ports, Surroundings};
 use crate::journal::{Journal, JournalWriter};
 use crate::ledger::Ledger;
 use crate::looks::Observed;
@@ -31,7 +31,7 @@ use crate::samples::SamplesWriter;
 use crate::store::RunFiles;
 use crate::undo::{Purse, Which, pay_ledger};
 use crate::watchdog::{Fence, WatchdogLink};
-use the_loop::{Ended, RunLoop};
+use the_loop::{Ended, Interrupts, RunLoop};
 
 /// How often the file switch is looked at.
 pub const SWITCH_LOOK: Duration = Duration::from_millis(50);
@@ -185,23 +185,39 @@ pub async fn run(input: RunInput) -> Result<RunSummary, EngineError> {
         last_turn: RunTime::START,
         fence,
     };
-    let Ended { how, gave_up } = run_loop.go().await;
+    let (Ended { how, gave_up }, interrupts) = run_loop.go().await;
 
     if ledger.state().is_unpaid() && !gave_up {
-        let host = Arc::clone(&ports.host);
-        let purse = Purse {
-            registry: &ports.registry,
-            host: &move |_: &str| Some(Arc::clone(&host) as Arc<dyn Host>),
-            clock: Arc::clone(&ports.clock),
-            observer: &|step| observer.paying(step),
-        };
-        pay_ledger(&ledger, &run, &purse, "run", Which::Owed).await;
+        pay_the_rest(&ledger, &run, &ports, &*observer, interrupts).await;
     }
     let owed = ledger.state().debts();
     aside.end(owed.is_empty()).await;
     match how {
         Ok((end, leftovers)) => Ok(RunSummary { end, leftovers, owed }),
         Err(what) => Err(EngineError::Bug { what, owed }),
+    }
+}
+
+/// Pays what the loop left owed, unless the run is to be left at once.
+async fn pay_the_rest(
+    ledger: &Ledger,
+    run: &RunId,
+    ports: &Ports,
+    observer: &dyn Observer,
+    mut interrupts: Interrupts,
+) {
+    let host = Arc::clone(&ports.host);
+    let purse = Purse {
+        registry: &ports.registry,
+        host: &move |_: &str| Some(Arc::clone(&host) as Arc<dyn Host>),
+        clock: Arc::clone(&ports.clock),
+        observer: &|step| observer.paying(step),
+    };
+    let hurry = interrupts.hurry.clone();
+    tokio::select! {
+        biased;
+        () = interrupts.until_told_to_leave() => {}
+        _ = pay_ledger(ledger, run, &purse, BY, (Which::Owed, &hurry)) => {}
     }
 }
 

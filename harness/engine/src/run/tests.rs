@@ -1,5 +1,6 @@
 //! Whole runs on real files in virtual time: how they are recorded and how they are cut short.
 
+mod ends;
 mod leaps;
 
 use std::sync::Mutex;
@@ -20,16 +21,18 @@ use crate::store::{Lock, RunDir, RunStore};
 use crate::testing::plan;
 use crate::watchdog::{FromWatchdog, ToWatchdog};
 
-/// Keeps what it hears.
+/// Keeps what it hears: entries, and steps of the payment at the end.
 #[derive(Default)]
-struct Heard(Mutex<Vec<Entry>>);
+struct Heard(Mutex<Vec<Entry>>, Mutex<Vec<String>>);
 
 impl Observer for Heard {
     fn entry(&self, entry: &Entry) {
         self.0.lock().unwrap().push(entry.clone());
     }
 
-    fn paying(&self, _: &str) {}
+    fn paying(&self, step: &str) {
+        self.1.lock().unwrap().push(step.to_owned());
+    }
 }
 
 struct Scene {

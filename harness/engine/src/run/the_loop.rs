@@ -1,6 +1,7 @@
 //! The loop: takes what comes, in one order; writes it down; asks the conductor; writes its answer
 //! down; has it carried out.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,16 +16,20 @@ use harness_core::signal::{Observation, SignalEvent};
 use harness_core::time::{Clock, RunTime};
 use harness_core::units::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{Enough, Observer};
 use crate::clock::STALL_MIN;
 use crate::executor::Executor;
 use crate::journal::JournalWriter;
+use crate::ledger::WRITE_MAX;
 use crate::looks::Observed;
 use crate::report::{Report, Reports};
 use crate::samples::SamplesWriter;
 use crate::watchdog::Fence;
 
+/// From the second interrupt on, deadlines are short.
+const INTERRUPTS_TO_HURRY: u32 = 2;
 /// The third interrupt leaves what is owed to the ledger.
 const INTERRUPTS_TO_LEAVE: u32 = 3;
 
@@ -35,6 +40,13 @@ const TURN_MAX: Duration = Duration::from_millis(200);
 pub(super) struct Ended {
     pub(super) how: Result<(EndOfRun, Vec<(TrialIndex, FaultId)>), String>,
     pub(super) gave_up: bool,
+}
+
+/// The interrupts after the loop, which concern whoever pays what is owed then.
+pub(super) struct Interrupts {
+    queue: mpsc::Receiver<AbortRequest>,
+    /// Cancelled once a second one came.
+    pub(super) hurry: CancellationToken,
 }
 
 pub(super) struct RunLoop<'p> {
@@ -73,17 +85,14 @@ enum Next {
 }
 
 impl RunLoop<'_> {
-    pub(super) async fn go(mut self) -> Ended {
+    pub(super) async fn go(mut self) -> (Ended, Interrupts) {
         self.take(Event::Started { wall: self.clock.wall() });
         while self.ended.is_none() {
             self.last_turn = self.clock.now();
             self.fence.turn(self.last_turn);
             match self.next().await {
                 Next::Interrupt(request) => {
-                    self.gave_up |= matches!(
-                        request,
-                        AbortRequest::Signal { count } if count >= INTERRUPTS_TO_LEAVE
-                    );
+                    self.gave_up |= leaves(&request);
                     self.take(Event::Abort(request));
                 }
                 Next::Wake => {
@@ -98,8 +107,20 @@ impl RunLoop<'_> {
             self.tell_losses();
         }
         self.executor.shut_down().await;
-        self.sync();
-        self.ended.expect("the loop ends when this is set")
+        // Who leaves at once waits for no disk.
+        if !self.gave_up {
+            match tokio::time::timeout(WRITE_MAX.as_std(), self.synced()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "could not sync the journal"),
+                Err(_) => tracing::warn!("the journal was not synced within {WRITE_MAX}"),
+            }
+        }
+        let hurry = CancellationToken::new();
+        if self.executor.is_in_hurry() {
+            hurry.cancel();
+        }
+        let ended = self.ended.expect("the loop ends when this is set");
+        (ended, Interrupts { queue: self.interrupts, hurry })
     }
 
     /// Cancel safe: every branch only receives.
@@ -162,7 +183,7 @@ impl RunLoop<'_> {
         self.write(at, What::Command(issued.clone()));
         match &issued.command {
             Command::TrialEnds { .. } => {
-                self.sync();
+                self.sync_aside();
                 let because = self.enough.as_mut().and_then(|enough| enough.after_trial());
                 if let Some(because) = because {
                     // Through the queue: the conductor is not asked while it is being obeyed.
@@ -189,9 +210,27 @@ impl RunLoop<'_> {
         self.observer.entry(&entry);
     }
 
-    fn sync(&mut self) {
-        if let Err(error) = self.journal.sync().and_then(|()| self.samples.sync()) {
-            self.lose_storage(&format!("journal: {error}"));
+    /// While the disk takes its time, the loop turns and hears interrupts.
+    fn sync_aside(&mut self) {
+        let (synced, reports) = (self.synced(), self.reports.clone());
+        self.executor.aside(async move {
+            if let Err(error) = synced.await {
+                let lost = Lost::Storage { why: format!("journal: {error}") };
+                reports.put(Report::Event(Event::Lost(lost))).await;
+            }
+        });
+    }
+
+    /// Ends when all that was recorded so far would survive a loss of power.
+    fn synced(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let (journal, samples) = (self.journal.syncing(), self.samples.syncing());
+        let may_block = self.journal.may_block();
+        let sync = move || journal().and_then(|()| samples());
+        async move {
+            if !may_block {
+                return sync();
+            }
+            tokio::task::spawn_blocking(sync).await.map_err(io::Error::other)?
         }
     }
 
@@ -227,6 +266,26 @@ impl RunLoop<'_> {
     fn bug(&mut self, what: String) {
         tracing::error!(what, "a defect of gameday ends the run");
         self.ended = Some(Ended { how: Err(what), gave_up: false });
+    }
+}
+
+/// Whether what is owed is left to the ledger.
+fn leaves(request: &AbortRequest) -> bool {
+    matches!(request, AbortRequest::Signal { count } if *count >= INTERRUPTS_TO_LEAVE)
+}
+
+impl Interrupts {
+    /// Hears them until one says that the run is to be left at once.
+    pub(super) async fn until_told_to_leave(&mut self) {
+        while let Some(request) = self.queue.recv().await {
+            if leaves(&request) {
+                return;
+            }
+            if matches!(request, AbortRequest::Signal { count } if count >= INTERRUPTS_TO_HURRY) {
+                self.hurry.cancel();
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 

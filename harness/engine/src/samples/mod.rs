@@ -14,7 +14,7 @@ use harness_core::load::WindowSamples;
 use sha2::{Digest, Sha256};
 
 use crate::format::{self, FormatError};
-use crate::storage::Storage;
+use crate::storage::{Storage, Syncing};
 
 /// The format of `samples.bin`; a reader refuses a newer major version.
 pub const FORMAT: &str = "gameday.samples/1";
@@ -73,9 +73,9 @@ impl SamplesWriter {
         self.storage.append(&record)
     }
 
-    /// Returns when all windows would survive a loss of power.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.storage.sync()
+    /// A sync of all windows so far, to be done elsewhere: a disk may hang.
+    pub fn syncing(&self) -> Syncing {
+        self.storage.syncing()
     }
 }
 

@@ -18,6 +18,7 @@ use harness_core::units::Duration;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::PausedClock;
 use crate::ledger::{Ledger, LedgerState};
@@ -193,7 +194,8 @@ async fn pay_after_death(outcome: &Outcome) -> Memory {
         };
         let ledger = Ledger::resume(Box::new(disk.clone()), state);
         let run = RunId::new("r");
-        let paying = pay_ledger(&ledger, &run, &purse, "undo", Which::Owed);
+        let hurry = CancellationToken::new();
+        let paying = pay_ledger(&ledger, &run, &purse, "undo", (Which::Owed, &hurry));
         let report = tokio::time::timeout(RUN_MAX.as_std(), paying).await.expect("payments end");
         if !disk.is_crashed() {
             let owed = ledger.state().debts();

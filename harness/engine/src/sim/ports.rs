@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Registry, Reversibility,
-    Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, DynInjector, Effect, Extent, FaultEntry, FaultError, Injector, Registry,
+    Reversibility, Reverted, Sighting, Witness,
 };
 use harness_core::load::{
     KindSamples, LoadDriver, LoadError, LoadJob, LoadSummary, LoadTick, RequestOutcome, SampleSink,
@@ -20,18 +20,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{BEYOND, World};
 use crate::executor::Ports;
 use crate::testing::topology;
 
 pub(crate) fn ports(world: &World) -> Ports {
     let mut registry = Registry::default();
-    let entry = FaultEntry {
-        injector: Arc::new(Outage(world.clone())),
-        witness: Arc::new(Eye(world.clone())),
-        requires: Vec::new(),
+    let mut register = |injector: Arc<dyn DynInjector>| {
+        let witness = Arc::new(Eye(world.clone()));
+        registry.register("lab", FaultEntry { injector, witness, requires: Vec::new() });
     };
-    registry.register("lab", entry);
+    register(Arc::new(Outage::<true>(world.clone())));
+    register(Arc::new(Outage::<false>(world.clone())));
     Ports {
         host: Arc::new(Keeper(world.clone())),
         registry,
@@ -41,7 +41,8 @@ pub(crate) fn ports(world: &World) -> Ports {
     }
 }
 
-struct Outage(World);
+/// A rule of the world, which ends with the system, or not.
+struct Outage<const WITHIN: bool>(World);
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Spec {
@@ -59,10 +60,11 @@ fn failed(why: String) -> FaultError {
     FaultError::Failed { action: "reach the world".into(), why }
 }
 
-impl Injector for Outage {
-    const KIND: &'static str = "outage";
+impl<const WITHIN: bool> Injector for Outage<WITHIN> {
+    const KIND: &'static str = if WITHIN { "outage" } else { "lasting-outage" };
     const SUMMARY: &'static str = "a rule of the world";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
+    const EXTENT: Extent = if WITHIN { Extent::WithinSystem } else { Extent::Beyond };
     type Spec = Spec;
     type Undo = Undo;
 
@@ -76,7 +78,8 @@ impl Injector for Outage {
 
     async fn arm(&self, cx: &Cx<'_>, _: &Spec) -> Result<Undo, FaultError> {
         self.0.look().await.map_err(failed)?;
-        Ok(Undo { rule: cx.name(), token: None })
+        let rule = if WITHIN { cx.name() } else { format!("{BEYOND}{}", cx.name()) };
+        Ok(Undo { rule, token: None })
     }
 
     async fn inject(&self, cx: &Cx<'_>, _: &Spec, undo: &Undo) -> Result<Option<Undo>, FaultError> {
@@ -122,6 +125,9 @@ impl Witness for Eye {
                 return Sighting::Unknown(why);
             }
             let rule = debt.undo["rule"].as_str().expect("a record that was written");
+            if !self.0.is_open() && !rule.starts_with(BEYOND) {
+                return Sighting::Unknown("nobody answers".into());
+            }
             if self.0.rules().iter().any(|found| found == rule) {
                 Sighting::InForce("refused".into())
             } else {

@@ -12,6 +12,9 @@ use rand::{RngExt, SeedableRng};
 use crate::ledger::LedgerState;
 use crate::storage::memory::Memory;
 
+/// What the names of rules begin with that outlive the system.
+pub(crate) const BEYOND: &str = "beyond-";
+
 /// What kind of world a seed makes.
 #[derive(Debug, Clone)]
 pub(crate) struct Nature {
@@ -55,6 +58,10 @@ struct Truth {
 pub(crate) enum Habit {
     /// Injections have their effect and never answer.
     InjectionsHang,
+    /// Closing the system never ends.
+    ClosingHangs,
+    /// Reverts have no effect and never answer.
+    RevertsHang,
     /// Reverts have their effect and then raise.
     RevertsRaise,
     /// Renewals raise.
@@ -221,6 +228,9 @@ impl World {
     }
 
     pub(crate) async fn revert(&self, rule: &str) -> Result<(), String> {
+        if self.has(Habit::RevertsHang) {
+            std::future::pending::<()>().await;
+        }
         let (stuck, now) = (self.nature().stuck, self.clock.now());
         self.call(|truth| {
             if !stuck && let Some(Some(until)) = truth.rules.remove(rule) {
@@ -245,11 +255,14 @@ impl World {
         self.call(|truth| truth.is_open = true).await
     }
 
-    /// Faults end with the system that they are in force on.
+    /// Faults within the system end with it.
     pub(crate) async fn close(&self) -> Result<(), String> {
+        if self.has(Habit::ClosingHangs) {
+            std::future::pending::<()>().await;
+        }
         self.call(|truth| {
             truth.is_open = false;
-            truth.rules.clear();
+            truth.rules.retain(|rule, _| rule.starts_with(BEYOND));
         })
         .await
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::clock::PausedClock;
 use crate::executor::Ports;
 use crate::sim::ports::ports;
-use crate::sim::world::{Habit, Nature, World};
+use crate::sim::world::{BEYOND, Habit, Nature, World};
 use crate::storage::memory::Memory;
 use crate::store::RunStore;
 use crate::testing::{plan, witness};
@@ -45,6 +45,10 @@ impl Scene {
     }
 
     async fn pay(&self, who: Who) -> Result<PayReport, PayError> {
+        self.pay_which(who, Which::Owed).await
+    }
+
+    async fn pay_which(&self, who: Who, which: Which) -> Result<PayReport, PayError> {
         let host = Arc::clone(&self.ports.host);
         let purse = Purse {
             registry: &self.ports.registry,
@@ -52,7 +56,7 @@ impl Scene {
             clock: Arc::clone(&self.ports.clock),
             observer: &|_| (),
         };
-        pay(&self.dir, &purse, who, Which::Owed).await
+        pay(&self.dir, &purse, who, which).await
     }
 
     fn now(&self) -> f64 {
@@ -79,6 +83,29 @@ fn armed(trial: u32, fault: &str) -> LedgerEntry {
     LedgerEntry::Armed(Box::new(owed(trial, fault)))
 }
 
+/// A fault whose rule outlives the system.
+fn armed_beyond(trial: u32, fault: &str) -> LedgerEntry {
+    LedgerEntry::Armed(Box::new(OwedFault {
+        kind: "lasting-outage".into(),
+        undo: json!({"rule": rule_beyond(trial, fault), "token": null}),
+        ..owed(trial, fault)
+    }))
+}
+
+fn rule_beyond(trial: u32, fault: &str) -> String {
+    format!("{BEYOND}{}", rule(trial, fault))
+}
+
+fn paid(trial: u32, fault: &str) -> LedgerEntry {
+    LedgerEntry::Paid {
+        trial: TrialIndex(trial),
+        fault: fault.into(),
+        how: PaidHow::Reverted(Reverted::PutBack),
+        seen: String::new(),
+        by: "run".into(),
+    }
+}
+
 fn opened() -> LedgerEntry {
     let record = json!({"state": "/world"});
     LedgerEntry::SystemOpened { kind: "lab".into(), record, close: Duration::from_secs(2) }
@@ -86,13 +113,6 @@ fn opened() -> LedgerEntry {
 
 #[tokio::test(start_paused = true)]
 async fn killed_after_each_line_everything_is_put_back() {
-    let paid = LedgerEntry::Paid {
-        trial: TrialIndex(0),
-        fault: "slow".into(),
-        how: PaidHow::Reverted(Reverted::PutBack),
-        seen: String::new(),
-        by: "run".into(),
-    };
     let injected = |fault: &str| LedgerEntry::Injected {
         trial: TrialIndex(0),
         fault: fault.into(),
@@ -104,7 +124,7 @@ async fn killed_after_each_line_everything_is_put_back() {
         injected("slow"),
         armed(0, "down"),
         injected("down"),
-        paid,
+        paid(0, "slow"),
         LedgerEntry::SystemClosed { by: "run".into() },
     ];
     for died_after in 0..=life.len() {
@@ -153,6 +173,31 @@ async fn a_run_under_way_is_left_to_itself_but_not_by_its_watchdog() {
     assert_eq!(scene.world.rules().len(), 1);
     let report = scene.pay(Who::Watchdog).await.unwrap();
     assert_eq!((report.paid.len(), report.owed.len()), (1, 0));
+}
+
+/// A line that the harness is still writing must not be cut off; one that a dead harness has not
+/// finished is.
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_line_is_cut_off_only_when_its_writer_is_dead() {
+    let scene = Scene::new(HONEST);
+    scene.begin().write_blocking(armed(0, "down")).unwrap();
+    let path = scene.dir.ledger_path();
+    let whole = std::fs::read(&path).unwrap();
+    let unfinished = [&whole[..], b"0123456789abcdef {\"inj"].concat();
+    std::fs::write(&path, &unfinished).unwrap();
+    scene.world.put_in_force(&rule(0, "down"));
+    let report = scene.pay(Who::Watchdog).await.unwrap();
+    assert_eq!(scene.world.rules(), Vec::<String>::new(), "it is put back all the same");
+    assert_eq!((report.paid.len(), report.owed.len()), (0, 1), "{report:?}");
+    assert!(report.owed[0].why.starts_with("it is put back, but"), "{report:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), unfinished);
+
+    let scene = scene.dead();
+    let report = scene.pay(Who::Watchdog).await.unwrap();
+    assert_eq!((report.paid.len(), report.owed.len()), (1, 0), "{report:?}");
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.starts_with(&whole) && bytes.len() > whole.len());
+    assert!(!scene.dir.ledger().unwrap().is_unpaid());
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,6 +277,55 @@ async fn a_fault_is_gone_with_the_system_that_the_run_started() {
     let report = scene.dead().pay(Who::Person).await.unwrap();
     assert_eq!(report.paid, ["the lab that the run started", "fault down in trial 1"]);
     assert_eq!(report.owed, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_outlives_the_system_is_not_gone_with_it() {
+    let scene = Scene::new(Nature { stuck: true, owned: true, ..HONEST });
+    let ledger = scene.begin();
+    ledger.write_blocking(opened()).unwrap();
+    ledger.write_blocking(armed_beyond(0, "cut")).unwrap();
+    scene.world.open().await.unwrap();
+    scene.world.put_in_force(&rule_beyond(0, "cut"));
+    let scene = scene.dead();
+    for paid in [&["the lab that the run started"][..], &[]] {
+        let report = scene.pay(Who::Person).await.unwrap();
+        assert_eq!(report.paid, paid);
+        assert_eq!(report.owed.len(), 1, "{report:?}");
+        assert_eq!(report.owed[0].why, "its witness says: refused");
+        assert_eq!(scene.dir.ledger().unwrap().debts(), ["fault cut in trial 1"], "it stays so");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fault_has_beside_its_system_is_still_removed() {
+    let scene = Scene::new(Nature { owned: true, ..HONEST });
+    let ledger = scene.begin();
+    ledger.write_blocking(opened()).unwrap();
+    ledger.write_blocking(armed(0, "down")).unwrap();
+    scene.world.open().await.unwrap();
+    scene.world.take_up(Habit::RevertsRaise);
+    let report = scene.dead().pay(Who::Person).await.unwrap();
+    assert_eq!(report.paid, ["the lab that the run started"]);
+    assert!(report.owed[0].why.contains("a bad end"), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_injected_behind_our_back_outlives_a_system_that_was_stopped() {
+    let scene = Scene::new(Nature { owned: true, ..HONEST });
+    let ledger = scene.begin();
+    let stopped = LedgerEntry::SystemClosed { by: "watchdog".into() };
+    for entry in [opened(), armed(0, "down"), armed_beyond(0, "cut")] {
+        ledger.write_blocking(entry).unwrap();
+    }
+    for entry in [paid(0, "cut"), paid(0, "down"), stopped] {
+        ledger.write_blocking(entry).unwrap();
+    }
+    scene.world.put_in_force(&rule_beyond(0, "cut"));
+    let scene = scene.dead();
+    let report = scene.pay_which(Who::Watchdog, Which::All).await.unwrap();
+    assert_eq!(report.paid, ["fault cut in trial 1"], "the other is gone with its system");
+    assert_eq!((report.owed, scene.world.rules()), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,16 @@ enum Means {
     Queue(Queue),
 }
 
+impl Means {
+    /// Whether anything of it is there, by the kernel's word.
+    async fn is_there(&self, inside: &Inside<'_>) -> Result<bool, FaultError> {
+        match self {
+            Self::Netem(netem) => netem.is_there(inside).await,
+            Self::Queue(queue) => queue.is_there(inside).await,
+        }
+    }
+}
+
 /// The undo record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

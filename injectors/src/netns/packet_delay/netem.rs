@@ -100,6 +100,11 @@ impl Netem {
         Ok(if count == 2 * endpoints.len() { Effect::InPlace } else { Effect::Absent })
     }
 
+    /// Whether anything of our tree is there.
+    pub(super) async fn is_there(&self, inside: &Inside<'_>) -> Result<bool, FaultError> {
+        Ok(listed(inside).await?.iter().any(|row| self.is_ours(row)))
+    }
+
     /// Puts back what was there, unless somebody else has put something in its place.
     pub(super) async fn revert(&self, inside: &Inside<'_>) -> Result<Reverted, FaultError> {
         match self.found(&listed(inside).await?) {
@@ -125,14 +130,17 @@ impl Netem {
     }
 
     fn found(&self, now: &[Value]) -> Found {
-        let ours = |row: &Value| row["handle"] == self.handle || row["handle"] == self.below;
         if now == self.before {
             Found::Before
-        } else if !now.is_empty() && now.iter().all(ours) {
+        } else if !now.is_empty() && now.iter().all(|row| self.is_ours(row)) {
             Found::Ours
         } else {
             Found::Other(json!(now).to_string())
         }
+    }
+
+    fn is_ours(&self, row: &Value) -> bool {
+        row["handle"] == self.handle || row["handle"] == self.below
     }
 
     /// What `tc` is told: the way of all packets, the way through the delay, and who goes there.

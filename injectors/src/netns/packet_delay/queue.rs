@@ -91,6 +91,11 @@ impl Queue {
         Ok(if in_place { Effect::InPlace } else { Effect::Absent })
     }
 
+    /// Whether the rules are there: without them nothing is handed to the queue.
+    pub(super) async fn is_there(&self, inside: &Inside<'_>) -> Result<bool, FaultError> {
+        inside.has(&self.table).await
+    }
+
     /// Deletes the rules, and lets go what is held.
     pub(super) async fn revert(&self, inside: &Inside<'_>) -> Result<Reverted, FaultError> {
         let there = inside.has(&self.table).await?;

@@ -1,5 +1,6 @@
 //! Who is believed about a delay of packets: how long connections out of the namespace take to
-//! open, compared with how long they took before; nothing of the injector's is asked.
+//! open, compared with how long they took before. Only where nobody listens any more, the kernel is
+//! asked whether what delays them is still there.
 
 use std::net::SocketAddr;
 
@@ -181,10 +182,18 @@ impl DelayWitness {
             return Ok(Sighting::NotInForce(words));
         };
         let sights = Self::see(cx, &spec, &debt, &door).await?;
+        let inside = Inside { cx, door: &door, verb: "look" };
+        let nobody = sights.iter().any(|sight| !sight.listens);
+        let has_means = !nobody || debt.means.is_there(&inside).await?;
+        let says = |before: Duration, sight: &Sight| match spec.says(before, sight) {
+            // Where nobody is who could answer: what is not there delays no packet.
+            Says::Nothing if !has_means && !sight.listens => Says::NotInForce,
+            says => says,
+        };
         let names: Vec<String> = debt.endpoints.iter().map(ToString::to_string).collect();
         let said = sights.iter().zip(&names).zip(&healthy.round_trips);
         Ok(sum_up(said.map(|((sight, name), before)| {
-            (spec.says(*before, sight), name.as_str(), sight.words(Some(*before)))
+            (says(*before, sight), name.as_str(), sight.words(Some(*before)))
         })))
     }
 }

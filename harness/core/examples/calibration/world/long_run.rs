@@ -36,6 +36,7 @@ pub(crate) fn long_run(trials: u32, windows: u32) -> (Plan, Evidence) {
         started: WallTime(0),
         end: Some(EndOfRun::Completed),
         leftovers: Vec::new(),
+        put_back_late: Vec::new(),
         history: History::default(),
         trials: Vec::new(),
     };

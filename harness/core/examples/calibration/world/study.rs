@@ -142,6 +142,7 @@ impl Study {
             started: WallTime(0),
             end: Some(EndOfRun::Completed),
             leftovers: Vec::new(),
+            put_back_late: Vec::new(),
             history: History::default(),
             trials: Vec::new(),
         };
