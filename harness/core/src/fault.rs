@@ -15,12 +15,14 @@ use crate::ids::{FaultId, RunId, TrialIndex};
 use crate::system::BoxFuture;
 use crate::time::Clock;
 use crate::topology::Topology;
-use crate::units::{Duration, Ratio};
+use crate::units::Duration;
 
 mod erased;
+mod radius;
 mod registry;
 
 pub use erased::DynInjector;
+pub use radius::{BlastRadius, Extent, Touched};
 pub use registry::{Capability, FaultEntry, Registry, Requirement};
 
 /// What surrounds one step of one fault.
@@ -61,18 +63,6 @@ pub enum Reversibility {
     SelfHealing,
     /// It cannot be undone; policy must allow it.
     Irreversible,
-}
-
-/// How much a fault may touch, computed from the plan alone.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BlastRadius {
-    /// Instances touched directly, as `service/slot`; when chosen at random, as many of the first.
-    pub instances: Vec<String>,
-    /// The largest share of one service's instances that is touched.
-    pub share: Option<Ratio>,
-    /// Edges touched directly.
-    pub edges: Vec<String>,
 }
 
 /// What `verify` found.
@@ -194,6 +184,10 @@ pub trait Injector: Send + Sync + 'static {
         cx: &Cx<'_>,
         spec: &Self::Spec,
     ) -> impl Future<Output = Result<Self::Undo, FaultError>> + Send;
+
+    /// What the record names, read from nothing else but the live topology. Pure. The engine holds
+    /// it against the plan before anything is injected.
+    fn touched(spec: &Self::Spec, undo: &Self::Undo, topology: &Topology) -> Touched;
 
     /// Puts the fault in force. The record is already on disk. `Some` is an amended record that
     /// holds identities which exist only now; the engine syncs it at once.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -207,6 +208,10 @@ impl Injector for ConfigDrift {
         }
         let name = format!("gameday-{}", cx.name());
         Ok(ConfigDriftDebt { service, name, setting, to, prior, before })
+    }
+
+    fn touched(_: &ConfigDriftSpec, undo: &ConfigDriftDebt, topology: &Topology) -> Touched {
+        undo.service.touched(topology)
     }
 
     async fn inject(

@@ -4,7 +4,8 @@
 //! which each job ends by itself. Beside that the batch runner ends them when the lease does.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::Topology;
@@ -138,6 +139,10 @@ impl Injector for CostRunaway {
         let lasts_ms = lasts_ms(spec, spend.prices.job_second()).map_err(unusable)?;
         let label = format!("gameday-{}", cx.name());
         Ok(CostRunawayDebt { jobs, meter, label, count: spec.jobs, lasts_ms })
+    }
+
+    fn touched(_: &CostRunawaySpec, undo: &CostRunawayDebt, topology: &Topology) -> Touched {
+        undo.jobs.touched(topology)
     }
 
     async fn inject(

@@ -7,7 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -174,6 +175,15 @@ impl Injector for CrashLoop {
             after_ms: spec.after.micros() / 1000,
             pods,
         })
+    }
+
+    fn touched(spec: &CrashLoopSpec, undo: &CrashLoopDebt, topology: &Topology) -> Touched {
+        let mut touched = PodKill::touched(&spec.kill(), &undo.pods, topology);
+        let service = &undo.pods.service;
+        touched
+            .instances
+            .extend(undo.slots.iter().map(|slot| format!("{service}/{service}-{slot}")));
+        touched
     }
 
     async fn inject(

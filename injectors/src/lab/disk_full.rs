@@ -5,15 +5,17 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Touched,
+};
 use harness_core::ids::ServiceName;
-use harness_core::topology::Topology;
+use harness_core::topology::{ProcessIdentity, Topology};
 use harness_core::units::Size;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::radius;
-use crate::targets::{Target, Targets, Which, one};
+use crate::targets::{Target, Targets, Which, one, touched};
 use crate::volume::{Filler, Found, Reach, Space, Volume};
 
 /// Something is always left.
@@ -93,6 +95,9 @@ pub(crate) struct DiskFullDebt {
     filler: Filler,
     /// What is left.
     pub(super) keep_free: Size,
+    /// The processes that it was found by; earlier records name none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writers: Vec<ProcessIdentity>,
 }
 
 impl DiskFullDebt {
@@ -173,10 +178,11 @@ impl Injector for DiskFull {
     async fn arm(&self, cx: &Cx<'_>, spec: &DiskFullSpec) -> Result<DiskFullDebt, FaultError> {
         let targets = spec.targets(cx.topology)?;
         let service = targets.service_in(cx.topology)?;
-        let mut volumes = Vec::new();
+        let (mut volumes, mut writers) = (Vec::new(), Vec::new());
         for Target { instance, process, .. } in targets.living(service, &cx.name())? {
             let volume =
                 Volume::of(&process).map_err(|why| FaultError::Conflict { what: instance, why })?;
+            writers.push(process);
             if !volumes.contains(&volume) {
                 volumes.push(volume);
             }
@@ -186,9 +192,14 @@ impl Injector for DiskFull {
             return Err(FaultError::Conflict { what: spec.service.to_string(), why });
         };
         let filler = Filler::named(&cx.name());
-        let debt = DiskFullDebt { volume: volume.clone(), filler, keep_free: spec.keep_free };
+        let (volume, keep_free) = (volume.clone(), spec.keep_free);
+        let debt = DiskFullDebt { volume, filler, keep_free, writers };
         debt.check(&debt.reach()?)?;
         Ok(debt)
+    }
+
+    fn touched(_spec: &DiskFullSpec, undo: &DiskFullDebt, topology: &Topology) -> Touched {
+        touched(topology, undo.writers.iter())
     }
 
     async fn inject(

@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Witness,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Touched,
+    Witness,
 };
 use harness_core::topology::Topology;
 use hyper::Method;
@@ -72,6 +73,10 @@ pub(crate) trait LeasedSpec:
     fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spend::radius(Self::CONTROL, topology)
     }
+    /// What an order touches: the role that takes it, unless said.
+    fn touched(order: &Self::Order, topology: &Topology) -> Touched {
+        order.control().touched(topology)
+    }
     /// Refuses what the topology does not have.
     fn check(&self, _topology: &Topology) -> Result<(), FaultError> {
         Ok(())
@@ -119,6 +124,10 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
         spec.check(cx.topology)?;
         let control = LabControl::of(S::CONTROL, cx.topology)?;
         spec.order(cx, control, format!("gameday-{}", cx.name())).await
+    }
+
+    fn touched(_spec: &S, undo: &S::Order, topology: &Topology) -> Touched {
+        <S as LeasedSpec>::touched(undo, topology)
     }
 
     async fn inject(

@@ -5,7 +5,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -220,6 +221,12 @@ impl Injector for MemoryPressure {
         let limits = Self::LIMITS.arm(cx, spec).await?;
         let pods = PodKill.arm(cx, &spec.deaths()).await?;
         Ok(MemoryDebt { limits, pods })
+    }
+
+    fn touched(spec: &MemorySpec, undo: &MemoryDebt, topology: &Topology) -> Touched {
+        let mut touched = ProcessFault::<MemorySpec>::touched(spec, &undo.limits, topology);
+        touched.instances.extend(PodKill::touched(&spec.deaths(), &undo.pods, topology).instances);
+        touched
     }
 
     async fn inject(

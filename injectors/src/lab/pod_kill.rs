@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Touched,
+};
 use harness_core::ids::ServiceName;
 use harness_core::system::SystemError;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{LabClient, LabPod};
 use super::kind::radius;
 use crate::process::{Presence, Signalled, kill, presence};
-use crate::targets::{Target, Targets, Which};
+use crate::targets::{Target, Targets, Which, touched};
 
 /// How often the end of a killed process is looked for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -109,6 +111,10 @@ impl Injector for PodKill {
             desired: service.instances.len(),
             victims: victims.collect(),
         })
+    }
+
+    fn touched(_spec: &PodKillSpec, undo: &PodKillDebt, topology: &Topology) -> Touched {
+        touched(topology, undo.victims.iter().map(|victim| &victim.process))
     }
 
     async fn inject(

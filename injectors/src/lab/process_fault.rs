@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use harness_core::fault::{
     BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted, Sighting, Witness,
+    Reverted, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -26,7 +26,7 @@ use crate::cgroup::Seat;
 use crate::process::{Presence, presence};
 use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
 use crate::standing::Standing;
-use crate::targets::{Target, Targets};
+use crate::targets::{Target, Targets, touched};
 
 /// How often a process is looked at until a change has taken effect.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -222,6 +222,10 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
         let processes: Result<Vec<_>, FaultError> =
             targets.living(service, &cx.name())?.into_iter().map(hold).collect();
         Ok(ProcessDebt { processes: processes? })
+    }
+
+    fn touched(_spec: &S, undo: &Self::Undo, topology: &Topology) -> Touched {
+        touched(topology, undo.processes.iter().map(|held| &held.process))
     }
 
     async fn inject(

@@ -8,7 +8,8 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Touched,
 };
 use harness_core::topology::Topology;
 use schemars::JsonSchema;
@@ -104,6 +105,10 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
             return Err(FaultError::Conflict { what, why: "it is there already".to_owned() });
         }
         Ok(debt)
+    }
+
+    fn touched(spec: &S, undo: &PacketDebt, topology: &Topology) -> Touched {
+        spec.place().touched(&undo.endpoints, topology)
     }
 
     async fn inject(

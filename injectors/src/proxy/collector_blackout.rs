@@ -2,7 +2,8 @@
 //! The services themselves go on.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::system::BoxFuture;
@@ -137,6 +138,14 @@ impl Injector for CollectorBlackout {
             services.push(service);
         }
         Ok(CollectorBlackoutDebt { collector: collector.clone(), services, edges })
+    }
+
+    fn touched(
+        _spec: &CollectorBlackoutSpec,
+        undo: &CollectorBlackoutDebt,
+        _topology: &Topology,
+    ) -> Touched {
+        Touched::edges(undo.edges.iter().map(|part| part.edge.to_string()))
     }
 
     async fn inject(

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Touched,
 };
 use harness_core::ids::EdgeName;
 use harness_core::topology::Topology;
@@ -90,6 +91,10 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
 
     async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<ProxyDebt, FaultError> {
         debt::arm(cx, spec.edge()).await
+    }
+
+    fn touched(_spec: &S, undo: &ProxyDebt, _topology: &Topology) -> Touched {
+        Touched::edges([undo.edge.to_string()])
     }
 
     async fn inject(

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, SpecError, spec_schema,
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, SpecError, Touched,
+    spec_schema,
 };
 use crate::system::BoxFuture;
 use crate::topology::Topology;
@@ -35,6 +36,13 @@ pub trait DynInjector: Send + Sync {
         cx: &'a Cx<'a>,
         spec: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>>;
+    /// [`Injector::touched`].
+    fn touched(
+        &self,
+        spec: &Value,
+        undo: &Value,
+        topology: &Topology,
+    ) -> Result<Touched, FaultError>;
     /// [`Injector::inject`].
     fn inject<'a>(
         &'a self,
@@ -129,6 +137,15 @@ impl<I: Injector> DynInjector for I {
             let spec = read(SPEC, spec)?;
             write(UNDO, &Injector::arm(self, cx, &spec).await?)
         })
+    }
+
+    fn touched(
+        &self,
+        spec: &Value,
+        undo: &Value,
+        topology: &Topology,
+    ) -> Result<Touched, FaultError> {
+        Ok(I::touched(&read(SPEC, spec)?, &read(UNDO, undo)?, topology))
     }
 
     fn inject<'a>(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use harness_core::fault::{
     BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Registry, Reversibility,
-    Reverted, Sighting, Witness,
+    Reverted, Sighting, Touched, Witness,
 };
 use harness_core::load::{
     KindSamples, LoadDriver, LoadError, LoadJob, LoadSummary, LoadTick, RequestOutcome, SampleSink,
@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{Habit, World};
 use crate::executor::Ports;
 use crate::testing::topology;
 
@@ -52,6 +52,8 @@ struct Spec {
 #[derive(Serialize, Deserialize)]
 struct Undo {
     rule: String,
+    #[serde(default)]
+    on: String,
     token: Option<u32>,
 }
 
@@ -74,14 +76,21 @@ impl Injector for Outage {
         "switch".into()
     }
 
-    async fn arm(&self, cx: &Cx<'_>, _: &Spec) -> Result<Undo, FaultError> {
+    async fn arm(&self, cx: &Cx<'_>, spec: &Spec) -> Result<Undo, FaultError> {
         self.0.look().await.map_err(failed)?;
-        Ok(Undo { rule: cx.name(), token: None })
+        let elsewhere = self.0.has(Habit::ArmsElsewhere) && cx.fault.as_str() == "slow";
+        let on = if elsewhere { "worker->store" } else { &spec.edge };
+        Ok(Undo { rule: cx.name(), on: on.to_owned(), token: None })
+    }
+
+    fn touched(_: &Spec, undo: &Undo, _: &Topology) -> Touched {
+        Touched::edges([undo.on.clone()])
     }
 
     async fn inject(&self, cx: &Cx<'_>, _: &Spec, undo: &Undo) -> Result<Option<Undo>, FaultError> {
         self.0.inject(&undo.rule, cx.lease).await.map_err(failed)?;
-        Ok(Some(Undo { rule: undo.rule.clone(), token: Some(self.0.random(1000)) }))
+        let (rule, on) = (undo.rule.clone(), undo.on.clone());
+        Ok(Some(Undo { rule, on, token: Some(self.0.random(1000)) }))
     }
 
     async fn verify(&self, _: &Cx<'_>, _: &Spec, undo: &Undo) -> Result<Effect, FaultError> {
