@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use harness_core::fault::{
     BlastRadius, Cx, Debt, DynInjector, Effect, FaultError, Reversibility, Reverted, Sighting,
-    Witness,
+    Touched, Witness,
 };
 use harness_core::ids::{FaultId, RunId, TrialIndex};
 use harness_core::system::BoxFuture;
@@ -177,6 +177,13 @@ impl Trial<'_> {
         }
         let cx = self.cx(topology, self.world.step());
         let undo = law("a healthy target can be armed", injector.arm(&cx, &spec).await)?;
+        let touched = injector.touched(&spec, &undo, topology);
+        let touched = law("a record says what it touches", touched)?;
+        let nothing = touched == Touched::default();
+        let beyond = nothing.then(|| "it names nothing".to_owned());
+        if let Some(found) = beyond.or_else(|| radius.is_exceeded_by(&touched)) {
+            return Err(Broken { law: "a record names no more than the plan", found });
+        }
         let twice = law("arming changes nothing", injector.arm(&cx, &spec).await)?;
         same("arming twice gives the same record", &twice, &undo)?;
         let baseline = law("a baseline is seen", witness.baseline(&cx, &spec, &undo).await)?;

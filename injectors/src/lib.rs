@@ -70,7 +70,7 @@ pub fn registry() -> Registry {
 
 #[cfg(test)]
 mod tests {
-    use harness_core::fault::Extent;
+    use harness_core::fault::Scope;
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
         let registry = registry();
         let beyond: Vec<(&str, &str)> = registry
             .iter()
-            .filter(|(_, _, entry)| entry.injector.extent() == Extent::Beyond)
+            .filter(|(_, _, entry)| entry.injector.scope() == Scope::Beyond)
             .map(|(kind, system, _)| (kind, system))
             .collect();
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, FaultError};
+use harness_core::fault::{BlastRadius, FaultError, Touched};
 use harness_core::ids::ServiceName;
 use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
 use harness_core::units::Ratio;
@@ -61,7 +61,7 @@ impl Targets<'_> {
         })
     }
 
-    /// The instances touched, and the share of the service that they are.
+    /// The instances that may be touched, how many of them, and the share of the service.
     pub(crate) fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
         let service = self.service_in(topology)?;
         let (count, all) = (self.wanted(), service.instances.len());
@@ -70,9 +70,12 @@ impl Targets<'_> {
                 target: format!("{count} instances of {}; it has {all}", self.service),
             });
         }
-        let touched = service.instances.iter().take(count);
+        // The limits are held against every choice that chance can make.
+        let by_chance = self.which == Which::Random && count < all;
+        let named = service.instances.iter().take(if by_chance { all } else { count });
         Ok(BlastRadius {
-            instances: touched.map(|one| format!("{}/{}", self.service, one.name)).collect(),
+            instances: named.map(|one| service.path_of(one)).collect(),
+            at_most: by_chance.then_some(self.count.get()),
             share: Some(share(u64::from(self.count.get()), all as u64)),
             edges: Vec::new(),
         })
@@ -119,6 +122,18 @@ impl Targets<'_> {
     }
 }
 
+/// What a record of these processes touches, by the instances that they are.
+pub(crate) fn touched<'a>(
+    topology: &Topology,
+    processes: impl Iterator<Item = &'a ProcessIdentity>,
+) -> Touched {
+    let path = |process: &ProcessIdentity| {
+        let found = topology.path_where(|_, instance| instance.process.as_ref() == Some(process));
+        found.unwrap_or_else(|| format!("process {}", process.pid))
+    };
+    Touched::instances(processes.map(path))
+}
+
 fn share(part: u64, whole: u64) -> Ratio {
     // Rounded up, so that a limit is never passed by rounding.
     let billionths = (u128::from(part) * 1_000_000_000).div_ceil(u128::from(whole.max(1)));
@@ -161,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_record_touches_the_instances_that_its_processes_are() {
+        let topology = Topology { services: vec![checkout(&[true; 3])], ..Topology::default() };
+        let process = |pid| ProcessIdentity { boot_id: "b".into(), pid, start_ticks: 1 };
+        let names = |processes: &[ProcessIdentity]| {
+            touched(&topology, processes.iter()).instances.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[process(2)]), ["checkout/checkout-2"]);
+        assert_eq!(names(&[process(7)]), ["process 7"], "no plan allows that");
+        let later = ProcessIdentity { start_ticks: 2, ..process(2) };
+        assert_eq!(names(&[later]), ["process 2"], "another process of that number");
+    }
+
+    #[test]
     fn only_ready_instances_are_chosen_and_never_too_few() {
         let first = choose(&[false, true, true], 2, Which::First, "x").unwrap();
         assert_eq!(first, ["checkout-1", "checkout-2"]);
@@ -183,14 +211,19 @@ mod tests {
     #[test]
     fn the_radius_counts_the_share_of_the_service() {
         let topology = Topology { services: vec![checkout(&[true; 3])], ..Topology::default() };
-        let radius = |service: &str, count: u32| {
+        let chosen = |service: &str, count: u32, which: Which| {
             let (service, count) = (service.into(), NonZeroU32::new(count).unwrap());
-            Targets { service: &service, count, which: Which::Random }.radius(&topology)
+            Targets { service: &service, count, which }.radius(&topology)
         };
+        let radius = |service: &str, count: u32| chosen(service, count, Which::Random);
         let one = radius("checkout", 1).unwrap();
-        assert_eq!(one.instances, ["checkout/checkout-0"]);
+        assert_eq!((one.instances.len(), one.at_most), (3, Some(1)), "it may be any of them");
         assert!(one.share.unwrap().billionths() >= 333_333_334, "rounded up");
-        assert_eq!(radius("checkout", 3).unwrap().share, Some(Ratio::from_percent(100)));
+        let first = chosen("checkout", 1, Which::First).unwrap();
+        assert_eq!(first.instances, ["checkout/checkout-0"]);
+        assert_eq!(first.at_most, None);
+        let all = radius("checkout", 3).unwrap();
+        assert_eq!((all.share, all.at_most), (Some(Ratio::from_percent(100)), None));
         assert!(matches!(radius("checkout", 4), Err(FaultError::NoTarget { .. })));
         let unknown = radius("till", 1).unwrap_err().to_string();
         assert!(unknown.contains("there are checkout"), "{unknown}");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use harness_core::fault::{
     BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted,
-    Sighting, Witness,
+    Sighting, Touched, Witness,
 };
 use harness_core::ids::TrialIndex;
 use harness_core::plan::WitnessPlan;
@@ -37,6 +37,10 @@ impl Injector for Litter {
 
     async fn arm(&self, _: &Cx<'_>, spec: &PathBuf) -> Result<PathBuf, FaultError> {
         Ok(spec.clone())
+    }
+
+    fn touched(_: &PathBuf, _: &PathBuf, _: &Topology) -> Touched {
+        Touched::default()
     }
 
     async fn inject(

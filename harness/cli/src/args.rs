@@ -210,10 +210,21 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+/// Rules that no scenario can leave out.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Organisation {
+    /// Rules or data that every scenario must keep to, whatever it names itself; may be said again.
+    /// Those of the environment variable `GAMEDAY_POLICY` (paths with `:` between them) count, too
+    #[arg(long = "policy", value_name = "PATH")]
+    pub(crate) policy: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) scenario: Scenario,
+    #[command(flatten)]
+    pub(crate) organisation: Organisation,
     /// Use the lab of this state directory (`gameday lab up`) and leave it running
     #[arg(long, value_name = "DIR")]
     pub(crate) lab: Option<PathBuf>,

@@ -7,14 +7,19 @@ use harness_core::plan::Plan;
 use harness_core::policy::{self, Approval, Refusal};
 use harness_core::time::WallTime;
 use harness_engine::store::RunDir;
-use harness_policy::{ApprovalStore, Question, Reason, Source, Tests};
+use harness_policy::{ApprovalStore, Layers, Question, Reason, Source, Tests};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::args::Organisation;
 use crate::failure::Failure;
 use crate::output;
+use crate::scenario;
 
 /// The format of what is kept.
 const FORMAT: &str = "gameday.gate/1";
+/// Paths of rules and data of the organisation, with `:` between them.
+const VARIABLE: &str = "GAMEDAY_POLICY";
 /// The file in the run's directory.
 const FILE: &str = "policy.json";
 
@@ -24,7 +29,73 @@ pub(crate) struct Review {
     pub(crate) deny: Vec<Reason>,
     /// What somebody should look at.
     pub(crate) warn: Vec<Reason>,
+    /// Which rules and data were asked.
+    pub(crate) files: Vec<Asked>,
     record: Value,
+}
+
+/// One file that was asked.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Asked {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Which text it was.
+    pub(crate) sha256: String,
+    /// Whose it is.
+    pub(crate) of: Owner,
+}
+
+/// Who says that a file is asked.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Owner {
+    /// It comes with gameday.
+    Gameday,
+    /// Whoever runs gameday here; no scenario can leave it out.
+    Organisation,
+    /// The scenario.
+    Scenario,
+}
+
+impl Owner {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Gameday => "of gameday",
+            Self::Organisation => "of the organisation",
+            Self::Scenario => "of the scenario",
+        }
+    }
+}
+
+/// Where rules are found.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Those that no scenario can leave out.
+    organisation: Vec<PathBuf>,
+    /// Those that a scenario names are found from here.
+    base: PathBuf,
+}
+
+impl Rules {
+    /// Those of the environment, of the command line, and of this scenario.
+    #[expect(clippy::disallowed_methods, reason = "the cli reads the environment")]
+    pub(crate) fn of(organisation: &Organisation, scenario: &str) -> Self {
+        let named = std::env::var_os(VARIABLE).unwrap_or_default();
+        let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
+        let organisation = named.chain(organisation.policy.iter().cloned()).collect();
+        Self { organisation, base: scenario::base(scenario) }
+    }
+
+    fn read(&self, plan: &Plan) -> Result<Layers, Failure> {
+        let own: Vec<PathBuf> =
+            plan.safety.policy.iter().map(|file| self.base.join(file)).collect();
+        let read = |paths: &[PathBuf]| {
+            harness_policy::read(paths, Tests::Without).map_err(|error| {
+                Failure::could_not("ask the policy, so the plan may not be run", &error)
+            })
+        };
+        Ok(Layers { organisation: read(&self.organisation)?, scenario: read(&own)? })
+    }
 }
 
 /// A plan may be run.
@@ -50,10 +121,10 @@ pub(crate) fn approvals(runs: &Path) -> ApprovalStore {
 pub(crate) fn pass(
     runs: &Path,
     plan: &Plan,
-    base: &Path,
+    rules: &Rules,
     now: WallTime,
 ) -> Result<Passed, Failure> {
-    let review = review(runs, plan, base, now)?;
+    let review = review(runs, plan, rules, now)?;
     for warning in &review.warn {
         output::tell(&format!("gameday: warning ({}): {}", warning.rule, warning.because));
     }
@@ -72,7 +143,7 @@ pub(crate) fn pass(
 pub(crate) fn review(
     runs: &Path,
     plan: &Plan,
-    base: &Path,
+    rules: &Rules,
     now: WallTime,
 ) -> Result<Review, Failure> {
     let sha256 = plan.sha256();
@@ -84,40 +155,41 @@ pub(crate) fn review(
     let typed = typed.into_iter().chain(policy::review_approvals(plan, &all, now));
     let mut deny: Vec<Reason> = typed.map(reason).collect();
 
-    let sources = sources(plan, base)?;
+    let layers = rules.read(plan)?;
     let question = Question { plan, now, approvals: &approvals };
-    let answer = harness_policy::ask(&sources, &question).map_err(|error| {
+    let answer = layers.ask(&question).map_err(|error| {
         Failure::could_not("ask the policy, so the plan may not be run", &error)
     })?;
     // What a typed limit says already is not said twice.
     let known: Vec<String> = deny.iter().map(|reason| reason.rule.clone()).collect();
     deny.extend(answer.deny.into_iter().filter(|reason| !known.contains(&reason.rule)));
-    let record = record(&sources, &approvals, now, &answer.warn);
-    Ok(Review { deny, warn: answer.warn, record })
+    let files = asked(&layers);
+    let record = record(&files, &approvals, now, &answer.warn);
+    Ok(Review { deny, warn: answer.warn, files, record })
 }
 
 fn reason(refusal: Refusal) -> Reason {
     Reason { rule: refusal.rule.to_owned(), because: refusal.because, hint: refusal.hint }
 }
 
-/// The rules that come with gameday, and those that the scenario names.
-fn sources(plan: &Plan, base: &Path) -> Result<Vec<Source>, Failure> {
-    let paths: Vec<PathBuf> = plan.safety.policy.iter().map(|file| base.join(file)).collect();
-    let mut sources = vec![harness_policy::default_rules()];
-    let own = harness_policy::read(&paths, Tests::Without);
-    sources.extend(own.map_err(|error| {
-        Failure::could_not("ask the policy, so the plan may not be run", &error)
-    })?);
-    Ok(sources)
+/// All files that are asked, in the order of their weight.
+fn asked(layers: &Layers) -> Vec<Asked> {
+    let of = |of: Owner, sources: &[Source]| -> Vec<Asked> {
+        let asked = |one: &Source| Asked { name: one.name.clone(), sha256: one.sha256(), of };
+        sources.iter().map(asked).collect()
+    };
+    let mut files = of(Owner::Gameday, &[harness_policy::default_rules()]);
+    files.extend(of(Owner::Organisation, &layers.organisation));
+    files.extend(of(Owner::Scenario, &layers.scenario));
+    files
 }
 
-fn record(sources: &[Source], approvals: &[&Approval], now: WallTime, warn: &[Reason]) -> Value {
-    let files = sources.iter().map(|one| json!({"name": one.name, "sha256": one.sha256()}));
+fn record(files: &[Asked], approvals: &[&Approval], now: WallTime, warn: &[Reason]) -> Value {
     json!({
         "format": FORMAT,
         "at": now,
         "approvals": approvals,
-        "files": files.collect::<Vec<_>>(),
+        "files": files,
         "warn": warn,
     })
 }

@@ -15,12 +15,14 @@ use crate::ids::{FaultId, RunId, TrialIndex};
 use crate::system::BoxFuture;
 use crate::time::Clock;
 use crate::topology::Topology;
-use crate::units::{Duration, Ratio};
+use crate::units::Duration;
 
 mod erased;
+mod radius;
 mod registry;
 
 pub use erased::DynInjector;
+pub use radius::{BlastRadius, Extent, Touched};
 pub use registry::{Capability, FaultEntry, Registry, Requirement};
 
 /// What surrounds one step of one fault.
@@ -65,24 +67,12 @@ pub enum Reversibility {
 
 /// Where all lies that a kind of fault does: what the end of the system proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum Scope {
     /// In the system's processes and in what goes with them. When they are gone, so is its effect;
     /// what a revert then still has to remove, an empty group of the kernel say, acts on nobody.
     WithinSystem,
     /// It may outlive the system: rules of the kernel, or whatever a program has done.
     Beyond,
-}
-
-/// How much a fault may touch, computed from the plan alone.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BlastRadius {
-    /// Instances touched directly, as `service/slot`; when chosen at random, as many of the first.
-    pub instances: Vec<String>,
-    /// The largest share of one service's instances that is touched.
-    pub share: Option<Ratio>,
-    /// Edges touched directly.
-    pub edges: Vec<String>,
 }
 
 /// What `verify` found.
@@ -183,7 +173,7 @@ pub trait Injector: Send + Sync + 'static {
     const REVERSIBILITY: Reversibility;
     /// Where all lies that it does. Unless a kind knows better, the end of the system proves
     /// nothing.
-    const EXTENT: Extent = Extent::Beyond;
+    const SCOPE: Scope = Scope::Beyond;
     /// What a scenario may say; unknown fields are refused.
     type Spec: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// All that a fresh process needs to revert.
@@ -208,6 +198,10 @@ pub trait Injector: Send + Sync + 'static {
         cx: &Cx<'_>,
         spec: &Self::Spec,
     ) -> impl Future<Output = Result<Self::Undo, FaultError>> + Send;
+
+    /// What the record names, read from nothing else but the live topology. Pure. The engine holds
+    /// it against the plan before anything is injected.
+    fn touched(spec: &Self::Spec, undo: &Self::Undo, topology: &Topology) -> Touched;
 
     /// Puts the fault in force. The record is already on disk. `Some` is an amended record that
     /// holds identities which exist only now; the engine syncs it at once.

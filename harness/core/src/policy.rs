@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Capability, Reversibility};
+use crate::fault::{Capability, Extent, Reversibility, Touched};
 use crate::plan::{Arm, FaultPlan, Plan};
 use crate::time::WallTime;
-use crate::units::Ratio;
 
 /// Why a plan may not be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,11 +103,14 @@ fn faults<'a>(plan: &'a Plan, arm: &'a Arm) -> impl Iterator<Item = &'a FaultPla
     arm.faults.iter().filter_map(|id| plan.fault(id))
 }
 
+/// How much the faults of an arm touch together, at most.
+pub fn extent(plan: &Plan, arm: &Arm) -> Extent {
+    Extent::of(&plan.system.topology, faults(plan, arm).map(|fault| &fault.radius))
+}
+
 fn radius(plan: &Plan, arm: &Arm) -> Vec<Refusal> {
     let limit = &plan.safety.radius;
-    let instances: BTreeSet<_> = faults(plan, arm).flat_map(|f| &f.radius.instances).collect();
-    let edges: BTreeSet<_> = faults(plan, arm).flat_map(|f| &f.radius.edges).collect();
-    let share = faults(plan, arm).filter_map(|f| f.radius.share).max().unwrap_or(Ratio::ZERO);
+    let Extent { instances, share, edges } = extent(plan, arm);
     let mut refusals = Vec::new();
     let mut refuse = |what: &str, asked: String, limit: String, key: &str| {
         refusals.push(Refusal {
@@ -117,17 +119,26 @@ fn radius(plan: &Plan, arm: &Arm) -> Vec<Refusal> {
             hint: format!("touch less, or raise `safety.blastRadius.{key}`"),
         });
     };
-    if instances.len() > limit.instances as usize {
-        let asked = instances.len().to_string();
-        refuse("instances", asked, limit.instances.to_string(), "instances");
+    if instances > limit.instances {
+        refuse("instances", instances.to_string(), limit.instances.to_string(), "instances");
     }
-    if edges.len() > limit.edges as usize {
-        refuse("edges", edges.len().to_string(), limit.edges.to_string(), "edges");
+    if edges > limit.edges {
+        refuse("edges", edges.to_string(), limit.edges.to_string(), "edges");
     }
     if share > limit.share {
         refuse("of a service", share.to_string(), limit.share.to_string(), "share");
     }
     refusals
+}
+
+/// Why a fault that is armed may not be injected: an injector chooses its targets only now, so what
+/// its record names is held against the plan once more. `None` when it may.
+pub fn review_armed(plan: &Plan, fault: &FaultPlan, touched: &Touched) -> Option<String> {
+    let beyond = fault.radius.is_exceeded_by(touched);
+    let arms = plan.arms.iter().filter(|arm| arm.faults.contains(&fault.id));
+    // Within the radius of each fault, an arm touches no more than all of them together.
+    let mut together = arms.flat_map(|arm| radius(plan, arm));
+    beyond.or_else(|| Some(together.next()?.because))
 }
 
 fn fault_alone(plan: &Plan, fault: &FaultPlan) -> Vec<Refusal> {
@@ -156,6 +167,7 @@ fn fault_alone(plan: &Plan, fault: &FaultPlan) -> Vec<Refusal> {
 mod tests {
     use super::*;
     use crate::plan::fixture::{ms, plan};
+    use crate::units::Ratio;
 
     fn rules(change: impl FnOnce(&mut Plan)) -> Vec<&'static str> {
         let mut plan = plan(&["fault"]);
@@ -190,6 +202,16 @@ mod tests {
             }),
             ["blast-radius"]
         );
+        assert_eq!(
+            rules(|p| {
+                for fault in &mut p.faults {
+                    fault.radius.instances = vec!["a/0".into(), "a/1".into()];
+                    fault.radius.at_most = Some(1);
+                }
+            }),
+            ["blast-radius"],
+            "chance may choose two different ones"
+        );
         assert_eq!(rules(|p| p.safety.radius.max_for = ms(999)), ["blast-radius"; 2]);
         assert_eq!(
             rules(|p| {
@@ -197,6 +219,22 @@ mod tests {
             }),
             ["capability"]
         );
+    }
+
+    #[test]
+    fn what_is_armed_is_held_against_the_plan_again() {
+        let mut plan = plan(&["fault"]);
+        plan.faults[0].radius.edges = vec!["a->b".into()];
+        let armed = |plan: &Plan, edge: &str| {
+            review_armed(plan, &plan.faults[0], &Touched::edges([edge.to_owned()]))
+        };
+        assert_eq!(armed(&plan, "a->b"), None);
+        assert!(armed(&plan, "b->c").unwrap().contains("it names b->c"));
+        plan.faults[1].radius.edges = vec!["b->c".into()];
+        let together = armed(&plan, "a->b").unwrap();
+        assert!(together.contains("touches 2 edges, the limit is 1"), "{together}");
+        plan.arms[0].faults.pop();
+        assert_eq!(armed(&plan, "a->b"), None, "in another arm it is alone");
     }
 
     #[test]

@@ -89,7 +89,22 @@ pub struct Edge {
     pub interposable: bool,
 }
 
+impl Service {
+    /// An instance as plans name it: `service/slot`.
+    pub fn path_of(&self, instance: &Instance) -> String {
+        format!("{}/{}", self.name, instance.name)
+    }
+}
+
 impl Topology {
+    /// The path of the instance of which this is true, in plans: `service/slot`.
+    pub fn path_where(&self, is_it: impl Fn(&Service, &Instance) -> bool) -> Option<String> {
+        self.services.iter().find_map(|service| {
+            let found = service.instances.iter().find(|instance| is_it(service, instance))?;
+            Some(service.path_of(found))
+        })
+    }
+
     /// The service of this name.
     pub fn service(&self, name: &ServiceName) -> Option<&Service> {
         self.services.iter().find(|service| &service.name == name)

@@ -59,7 +59,7 @@ pub(crate) fn fault(id: &str, at: u64) -> FaultPlan {
         lasts: millis(1_000),
         mechanism: "switch".into(),
         reversibility: Reversibility::Reversible,
-        radius: BlastRadius::default(),
+        radius: BlastRadius { edges: vec!["checkout->payments".into()], ..BlastRadius::default() },
         effective: witness(),
         reverted: witness(),
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use harness_core::fault::{Extent, FaultEntry, FaultError, Registry, Reverted};
+use harness_core::fault::{FaultEntry, FaultError, Registry, Reverted, Scope};
 use harness_core::ids::RunId;
 use harness_core::system::Host;
 use harness_core::time::Clock;
@@ -241,7 +241,7 @@ impl Payment<'_> {
 
     /// Whether all that a fault does lies within the system that the run started.
     fn ends_with(&self, system: Option<&OwedSystem>, fault: &OwedFault) -> bool {
-        let within = |entry: &FaultEntry| entry.injector.extent() == Extent::WithinSystem;
+        let within = |entry: &FaultEntry| entry.injector.scope() == Scope::WithinSystem;
         self.entry(fault).is_ok_and(within)
             && system.is_some_and(|system| system.kind == fault.system)
     }

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod files;
+mod layers;
 #[cfg(feature = "rego")]
 mod rego;
 #[cfg(feature = "rego")]
@@ -17,6 +18,7 @@ mod without;
 
 pub use approvals::{ApprovalStore, ApprovalsError, FORMAT as APPROVAL_FORMAT};
 pub use files::{Source, Tests, default_rules, read};
+pub use layers::Layers;
 #[cfg(feature = "rego")]
 pub use rego::ask;
 #[cfg(feature = "rego")]
@@ -27,11 +29,12 @@ pub use without::{ask, test};
 use std::io;
 use std::path::PathBuf;
 
+use harness_core::fault::Extent;
 use harness_core::plan::Plan;
-use harness_core::policy::Approval;
+use harness_core::policy::{self, Approval};
 use harness_core::time::WallTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The format of what the rules see as `input`.
 pub const INPUT_FORMAT: &str = "gameday.policy-input/1";
@@ -51,9 +54,14 @@ impl Question<'_> {
     /// What the rules see as `input`.
     pub fn input(&self) -> Value {
         let nanos = self.now.0.saturating_mul(1_000_000);
-        serde_json::json!({
+        let arms = self.plan.arms.iter().map(|arm| {
+            let Extent { instances, share, edges } = policy::extent(self.plan, arm);
+            json!({"name": arm.name, "instances": instances, "share": share, "edges": edges})
+        });
+        json!({
             "format": INPUT_FORMAT,
             "plan": self.plan,
+            "arms": arms.collect::<Vec<_>>(),
             "planSha256": self.plan.sha256(),
             "environment": self.plan.system.environment,
             "now": {"unixNanos": nanos, "text": self.now.to_string()},

@@ -24,6 +24,7 @@ enum Flaw {
     VerifyIsAlwaysTrue,
     VerifyIsAlwaysFalse,
     LateInjectIsAccepted,
+    RecordNamesOther,
     WitnessIsBlind,
     WitnessNeedsTheSystem,
 }
@@ -49,6 +50,7 @@ struct ShadeSpec {}
 #[serde(deny_unknown_fields)]
 struct ShadeDebt {
     name: String,
+    on: String,
     amended: bool,
 }
 
@@ -81,7 +83,12 @@ impl Injector for Shade {
         if self.has(Flaw::ArmActs) {
             self.lamp.lock().unwrap().off_by = Some(cx.name());
         }
-        Ok(ShadeDebt { name: cx.name(), amended: false })
+        let on = if self.has(Flaw::RecordNamesOther) { "window" } else { "lamp" };
+        Ok(ShadeDebt { name: cx.name(), on: on.to_owned(), amended: false })
+    }
+
+    fn touched(_: &ShadeSpec, undo: &ShadeDebt, _: &Topology) -> Touched {
+        Touched::edges([undo.on.clone()])
     }
 
     async fn inject(
@@ -205,6 +212,7 @@ async fn a_good_injector_passes_and_each_flaw_breaks_its_law() {
     for (flaw, law) in [
         (Flaw::None, None),
         (Flaw::ArmActs, Some("verify is false before")),
+        (Flaw::RecordNamesOther, Some("a record names no more than the plan")),
         (Flaw::InjectDoesNothing, Some("verify is true between")),
         (Flaw::RevertDoesNothing, Some("the witness sees nothing after")),
         (Flaw::RevertIsNotIdempotent, Some("a second revert succeeds")),

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use harness_core::fault::{
     BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted, Sighting, Witness,
+    Reverted, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
-use harness_core::topology::{ProcessIdentity, Topology};
+use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
 use harness_core::units::Duration;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -145,6 +145,19 @@ pub(crate) async fn chosen(
     })
 }
 
+impl<C> ContainerDebt<C> {
+    /// What it touches, by the containers and the processes that it names.
+    pub(super) fn touched(&self, topology: &Topology) -> Touched {
+        let path = |held: &Held<C>| {
+            let is_it = |_: &Service, one: &Instance| {
+                one.uid.as_ref() == Some(&held.id) && one.process.as_ref() == Some(&held.process)
+            };
+            topology.path_where(is_it).unwrap_or_else(|| format!("container {}", held.id))
+        };
+        Touched::instances(self.containers.iter().map(path))
+    }
+}
+
 impl<C> Held<C> {
     fn conflict(&self, why: String) -> FaultError {
         FaultError::Conflict { what: format!("container {}", self.container), why }
@@ -262,6 +275,10 @@ impl<S: ContainerSpec> Injector for ContainerFault<S> {
             containers.push(Held { container: instance, id: uid, started_at, process, change });
         }
         Ok(ContainerDebt { engine: engine.socket().to_owned(), containers })
+    }
+
+    fn touched(_spec: &S, undo: &Self::Undo, topology: &Topology) -> Touched {
+        undo.touched(topology)
     }
 
     async fn inject(

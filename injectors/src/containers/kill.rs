@@ -7,7 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -119,6 +120,10 @@ impl Injector for ContainerKill {
             containers.push(Held { container: instance, id: uid, started_at, process, change });
         }
         Ok(ContainerDebt { engine: engine.socket().to_owned(), containers })
+    }
+
+    fn touched(_spec: &KillSpec, undo: &Self::Undo, topology: &Topology) -> Touched {
+        undo.touched(topology)
     }
 
     async fn inject(

@@ -12,7 +12,9 @@ pub use witness::ExecWitness;
 
 use std::path::PathBuf;
 
-use harness_core::fault::{BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted};
+use harness_core::fault::{
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Touched,
+};
 use harness_core::topology::{Service, Topology};
 use harness_core::units::Ratio;
 use schemars::JsonSchema;
@@ -149,7 +151,7 @@ impl Injector for Exec {
             }
         }
         let (instances, share) = touched(instances, topology)?;
-        Ok(BlastRadius { instances, share, edges: edges.clone() })
+        Ok(BlastRadius { instances, share, edges: edges.clone(), ..BlastRadius::default() })
     }
 
     fn mechanism(spec: &ExecSpec) -> String {
@@ -166,6 +168,18 @@ impl Injector for Exec {
         let Armed { undo: record } = ask.ask().await?;
         permit::grant(&cx.name())?;
         Ok(ExecUndo { program: spec.program.clone(), with: spec.with.clone(), record })
+    }
+
+    /// What the scenario says: the program's own record is read by nobody else.
+    fn touched(spec: &ExecSpec, _undo: &ExecUndo, topology: &Topology) -> Touched {
+        let path = |name: &String| {
+            let found = topology.path_where(|_, one| &one.name == name);
+            found.unwrap_or_else(|| format!("instance {name}"))
+        };
+        Touched {
+            instances: spec.touches.instances.iter().map(path).collect(),
+            edges: spec.touches.edges.iter().cloned().collect(),
+        }
     }
 
     async fn inject(

@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, FaultError};
+use harness_core::fault::{BlastRadius, Cx, FaultError, Touched};
 use harness_core::ids::ServiceName;
 use harness_core::topology::{ProcessIdentity, Topology};
 use harness_core::units::{Duration, Ratio};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::leased::{Leased, LeasedSpec};
 use super::spend::LabControl;
-use crate::targets::{Targets, Which};
+use crate::targets::{Targets, Which, touched};
 
 /// Services that can be rolled out, each with a request that changes nothing in it.
 const SERVICES: [(&str, &str); 2] =
@@ -270,6 +270,14 @@ impl LeasedSpec for BadReleaseSpec {
 
     fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
         self.targets().radius(topology)
+    }
+
+    fn touched(order: &BadReleaseDebt, topology: &Topology) -> Touched {
+        let mut touched = touched(topology, order.before.iter().map(|before| &before.process));
+        let service = &order.service;
+        let slots = order.before.iter().map(|before| before.slot);
+        touched.instances.extend(slots.map(|slot| format!("{service}/{service}-{slot}")));
+        touched
     }
 
     async fn order(

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -177,7 +177,7 @@ impl Injector for ConfigDrift {
     const KIND: &'static str = "config-drift";
     const SUMMARY: &'static str = "a declared setting of a service changes while it runs";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = ConfigDriftSpec;
     type Undo = ConfigDriftDebt;
 
@@ -209,6 +209,10 @@ impl Injector for ConfigDrift {
         }
         let name = format!("gameday-{}", cx.name());
         Ok(ConfigDriftDebt { service, name, setting, to, prior, before })
+    }
+
+    fn touched(_: &ConfigDriftSpec, undo: &ConfigDriftDebt, topology: &Topology) -> Touched {
+        undo.service.touched(topology)
     }
 
     async fn inject(

@@ -4,8 +4,8 @@
 //! which each job ends by itself. Beside that the batch runner ends them when the lease does.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
+    Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::Topology;
@@ -112,7 +112,7 @@ impl Injector for CostRunaway {
     const KIND: &'static str = "cost-runaway";
     const SUMMARY: &'static str = "unwanted jobs run and cost money, within a cap of our own";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = CostRunawaySpec;
     type Undo = CostRunawayDebt;
 
@@ -140,6 +140,10 @@ impl Injector for CostRunaway {
         let lasts_ms = lasts_ms(spec, spend.prices.job_second()).map_err(unusable)?;
         let label = format!("gameday-{}", cx.name());
         Ok(CostRunawayDebt { jobs, meter, label, count: spec.jobs, lasts_ms })
+    }
+
+    fn touched(_: &CostRunawaySpec, undo: &CostRunawayDebt, topology: &Topology) -> Touched {
+        undo.jobs.touched(topology)
     }
 
     async fn inject(

@@ -7,8 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -149,7 +149,7 @@ impl Injector for CrashLoop {
     const KIND: &'static str = "crash-loop";
     const SUMMARY: &'static str = "instances of a service die again after each restart";
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = CrashLoopSpec;
     type Undo = CrashLoopDebt;
 
@@ -176,6 +176,15 @@ impl Injector for CrashLoop {
             after_ms: spec.after.micros() / 1000,
             pods,
         })
+    }
+
+    fn touched(spec: &CrashLoopSpec, undo: &CrashLoopDebt, topology: &Topology) -> Touched {
+        let mut touched = PodKill::touched(&spec.kill(), &undo.pods, topology);
+        let service = &undo.pods.service;
+        touched
+            .instances
+            .extend(undo.slots.iter().map(|slot| format!("{service}/{service}-{slot}")));
+        touched
     }
 
     async fn inject(

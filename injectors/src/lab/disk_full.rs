@@ -6,16 +6,16 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Touched,
 };
 use harness_core::ids::ServiceName;
-use harness_core::topology::Topology;
+use harness_core::topology::{ProcessIdentity, Topology};
 use harness_core::units::Size;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kind::radius;
-use crate::targets::{Target, Targets, Which, one};
+use crate::targets::{Target, Targets, Which, one, touched};
 use crate::volume::{Filler, Found, Reach, Space, Volume};
 
 /// Something is always left.
@@ -95,6 +95,9 @@ pub(crate) struct DiskFullDebt {
     filler: Filler,
     /// What is left.
     pub(super) keep_free: Size,
+    /// The processes that it was found by; earlier records name none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writers: Vec<ProcessIdentity>,
 }
 
 impl DiskFullDebt {
@@ -162,7 +165,7 @@ impl Injector for DiskFull {
     const SUMMARY: &'static str = "the file system that a service writes to is full";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
     // The file system goes with the last process that sees it.
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = DiskFullSpec;
     type Undo = DiskFullDebt;
 
@@ -177,10 +180,11 @@ impl Injector for DiskFull {
     async fn arm(&self, cx: &Cx<'_>, spec: &DiskFullSpec) -> Result<DiskFullDebt, FaultError> {
         let targets = spec.targets(cx.topology)?;
         let service = targets.service_in(cx.topology)?;
-        let mut volumes = Vec::new();
+        let (mut volumes, mut writers) = (Vec::new(), Vec::new());
         for Target { instance, process, .. } in targets.living(service, &cx.name())? {
             let volume =
                 Volume::of(&process).map_err(|why| FaultError::Conflict { what: instance, why })?;
+            writers.push(process);
             if !volumes.contains(&volume) {
                 volumes.push(volume);
             }
@@ -190,9 +194,14 @@ impl Injector for DiskFull {
             return Err(FaultError::Conflict { what: spec.service.to_string(), why });
         };
         let filler = Filler::named(&cx.name());
-        let debt = DiskFullDebt { volume: volume.clone(), filler, keep_free: spec.keep_free };
+        let (volume, keep_free) = (volume.clone(), spec.keep_free);
+        let debt = DiskFullDebt { volume, filler, keep_free, writers };
         debt.check(&debt.reach()?)?;
         Ok(debt)
+    }
+
+    fn touched(_spec: &DiskFullSpec, undo: &DiskFullDebt, topology: &Topology) -> Touched {
+        touched(topology, undo.writers.iter())
     }
 
     async fn inject(

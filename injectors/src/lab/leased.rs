@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, Extent, FaultEntry, FaultError, Injector, Reversibility, Reverted,
-    Witness,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Scope,
+    Touched, Witness,
 };
 use harness_core::topology::Topology;
 use hyper::Method;
@@ -73,6 +73,10 @@ pub(crate) trait LeasedSpec:
     fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spend::radius(Self::CONTROL, topology)
     }
+    /// What an order touches: the role that takes it, unless said.
+    fn touched(order: &Self::Order, topology: &Topology) -> Touched {
+        order.control().touched(topology)
+    }
     /// Refuses what the topology does not have.
     fn check(&self, _topology: &Topology) -> Result<(), FaultError> {
         Ok(())
@@ -105,7 +109,7 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
     // The order is known to its role alone.
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = S;
     type Undo = S::Order;
 
@@ -122,6 +126,10 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
         spec.check(cx.topology)?;
         let control = LabControl::of(S::CONTROL, cx.topology)?;
         spec.order(cx, control, format!("gameday-{}", cx.name())).await
+    }
+
+    fn touched(_spec: &S, undo: &S::Order, topology: &Topology) -> Touched {
+        <S as LeasedSpec>::touched(undo, topology)
     }
 
     async fn inject(

@@ -5,8 +5,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -206,7 +206,7 @@ impl Injector for MemoryPressure {
     const KIND: &'static str = MemorySpec::KIND;
     const SUMMARY: &'static str = MemorySpec::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = MemorySpec;
     type Undo = MemoryDebt;
 
@@ -222,6 +222,12 @@ impl Injector for MemoryPressure {
         let limits = Self::LIMITS.arm(cx, spec).await?;
         let pods = PodKill.arm(cx, &spec.deaths()).await?;
         Ok(MemoryDebt { limits, pods })
+    }
+
+    fn touched(spec: &MemorySpec, undo: &MemoryDebt, topology: &Topology) -> Touched {
+        let mut touched = ProcessFault::<MemorySpec>::touched(spec, &undo.limits, topology);
+        touched.instances.extend(PodKill::touched(&spec.deaths(), &undo.pods, topology).instances);
+        touched
     }
 
     async fn inject(

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Touched,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::SystemError;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{LabClient, LabPod};
 use super::kind::radius;
 use crate::process::{Presence, Signalled, kill, presence};
-use crate::targets::{Target, Targets, Which};
+use crate::targets::{Target, Targets, Which, touched};
 
 /// How often the end of a killed process is looked for.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -77,7 +77,7 @@ impl Injector for PodKill {
     const KIND: &'static str = "pod-kill";
     const SUMMARY: &'static str = "instances of a service are killed with SIGKILL";
     const REVERSIBILITY: Reversibility = Reversibility::SelfHealing;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = PodKillSpec;
     type Undo = PodKillDebt;
 
@@ -112,6 +112,10 @@ impl Injector for PodKill {
             desired: service.instances.len(),
             victims: victims.collect(),
         })
+    }
+
+    fn touched(_spec: &PodKillSpec, undo: &PodKillDebt, topology: &Topology) -> Touched {
+        touched(topology, undo.victims.iter().map(|victim| &victim.process))
     }
 
     async fn inject(

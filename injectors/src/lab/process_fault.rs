@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultEntry, FaultError, Injector, Requirement,
-    Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Scope, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -26,7 +26,7 @@ use crate::cgroup::Seat;
 use crate::process::{Presence, presence};
 use crate::proxy::{Question, SILENCE, Says, Seen, look, look_on, read, sum_up};
 use crate::standing::Standing;
-use crate::targets::{Target, Targets};
+use crate::targets::{Target, Targets, touched};
 
 /// How often a process is looked at until a change has taken effect.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -199,7 +199,7 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
     // What was changed of a process goes with it; its empty group is removed by the revert.
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = S;
     type Undo = ProcessDebt<S::Change>;
 
@@ -224,6 +224,10 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
         let processes: Result<Vec<_>, FaultError> =
             targets.living(service, &cx.name())?.into_iter().map(hold).collect();
         Ok(ProcessDebt { processes: processes? })
+    }
+
+    fn touched(_spec: &S, undo: &Self::Undo, topology: &Topology) -> Touched {
+        touched(topology, undo.processes.iter().map(|held| &held.process))
     }
 
     async fn inject(

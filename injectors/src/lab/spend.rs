@@ -1,9 +1,11 @@
 //! What the faults on roles of the lab have in common: how a role is asked, and told.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, FaultError};
-use harness_core::topology::{ProcessIdentity, Topology};
+use harness_core::fault::{BlastRadius, FaultError, Touched};
+use harness_core::ids::ServiceName;
+use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
 use harness_core::units::Duration;
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -13,6 +15,7 @@ use serde_json::Value;
 use crate::http::encoded;
 use crate::http::{Address, Answer, CallError, call};
 use crate::process::{Presence, presence};
+use crate::targets::{Targets, Which};
 
 /// The service that runs jobs, and the control that starts them.
 pub(super) const JOBS: &str = "jobs";
@@ -72,15 +75,10 @@ impl Spend {
     }
 }
 
-/// The blast radius of a fault on a service with one instance.
+/// The blast radius of a fault on the one instance of a service that takes its orders.
 pub(super) fn radius(service: &str, topology: &Topology) -> Result<BlastRadius, FaultError> {
-    let found = topology.service(&service.into());
-    let instance = found.and_then(|found| found.instances.first());
-    let instance = instance.ok_or_else(|| FaultError::NoTarget {
-        target: format!("service {service}, which this fault acts on"),
-    })?;
-    let instances = vec![format!("{service}/{}", instance.name)];
-    Ok(BlastRadius { instances, share: None, edges: Vec::new() })
+    let service = &ServiceName::from(service);
+    Targets { service, count: NonZeroU32::MIN, which: Which::First }.radius(topology)
 }
 
 impl LabControl {
@@ -95,6 +93,15 @@ impl LabControl {
             .service(&"supervisor".into())
             .and_then(|service| service.instances.first()?.process.clone());
         Ok(Self { address: address.clone(), supervisor })
+    }
+
+    /// What an order to it touches: the instance of the service whose control it is.
+    pub(super) fn touched(&self, topology: &Topology) -> Touched {
+        let is_it = |service: &Service, _: &Instance| {
+            topology.controls.get(service.name.as_str()) == Some(&self.address)
+        };
+        let path = topology.path_where(is_it);
+        Touched::instances([path.unwrap_or_else(|| self.address.clone())])
     }
 
     /// Where it listens.

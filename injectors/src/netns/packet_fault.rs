@@ -8,7 +8,8 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Touched,
 };
 use harness_core::topology::Topology;
 use schemars::JsonSchema;
@@ -106,6 +107,10 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
         }
         permit::grant(&cx.name())?;
         Ok(debt)
+    }
+
+    fn touched(spec: &S, undo: &PacketDebt, topology: &Topology) -> Touched {
+        spec.place().touched(&undo.endpoints, topology)
     }
 
     async fn inject(

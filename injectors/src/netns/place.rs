@@ -2,9 +2,9 @@
 
 use std::net::SocketAddrV4;
 
-use harness_core::fault::{BlastRadius, FaultError};
+use harness_core::fault::{BlastRadius, FaultError, Touched};
 use harness_core::ids::{EdgeName, ServiceName};
-use harness_core::topology::{Edge, Service, Topology};
+use harness_core::topology::{Edge, Instance, Service, Topology};
 use harness_core::units::Ratio;
 
 use super::namespace::{Namespace, NamespaceName};
@@ -67,14 +67,37 @@ impl<'a> Place<'a> {
             Toward::Service(name) => {
                 let service = service_of(name, topology)?;
                 refuse_control(&service.name)?;
-                let instance = |slot: &str| format!("{name}/{slot}");
                 Ok(BlastRadius {
-                    instances: service.instances.iter().map(|one| instance(&one.name)).collect(),
+                    instances: service.instances.iter().map(|one| service.path_of(one)).collect(),
                     share: Some(Ratio::ONE),
-                    edges: Vec::new(),
+                    ..BlastRadius::default()
                 })
             }
         }
+    }
+
+    /// What the addresses of a record belong to: the edge or the instances that are meant; what
+    /// belongs to neither stands by itself.
+    pub(super) fn touched(&self, endpoints: &[SocketAddrV4], topology: &Topology) -> Touched {
+        let mut touched = Touched::default();
+        for endpoint in endpoints.iter().map(ToString::to_string) {
+            let edge = match self.toward {
+                Toward::Edge(name) => topology.edge(name),
+                Toward::Service(_) => None,
+            };
+            let instance = |service: &Service, one: &Instance| match self.toward {
+                Toward::Edge(_) => false,
+                Toward::Service(name) => {
+                    &service.name == name && one.address.as_ref() == Some(&endpoint)
+                }
+            };
+            if let Some(edge) = edge.filter(|edge| edge.addresses.contains(&endpoint)) {
+                touched.edges.insert(edge.name.to_string());
+            } else {
+                touched.instances.insert(topology.path_where(instance).unwrap_or(endpoint));
+            }
+        }
+        touched
     }
 
     /// The addresses; each only once, and only when everybody concerned lives in the namespace.
@@ -186,6 +209,30 @@ mod tests {
             let error = unknown.unwrap_err().to_string();
             assert!(error.contains("there are"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_record_touches_what_its_addresses_belong_to() {
+        let mut shop = lab_kind(Vec::new()).declared["shop"].clone();
+        let namespace = name("gameday");
+        let address = |port: u16| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        for (slot, port) in [(0, 1), (1, 2), (2, 3)] {
+            let checkout = shop.services.iter_mut().find(|one| one.name.as_str() == "checkout");
+            checkout.unwrap().instances[slot].address = Some(address(port).to_string());
+        }
+        let edge = shop.edges.iter_mut().find(|one| one.name.as_str() == "edge->checkout");
+        edge.unwrap().addresses = vec![address(4).to_string()];
+        let touched = |toward: Toward<'_>, ports: &[u16]| {
+            let endpoints: Vec<_> = ports.iter().map(|port| address(*port)).collect();
+            let touched = Place { namespace: &namespace, toward }.touched(&endpoints, &shop);
+            touched.instances.into_iter().chain(touched.edges).collect::<Vec<_>>()
+        };
+        let service = Toward::Service(&"checkout".into());
+        assert_eq!(touched(service, &[1, 3]), ["checkout/checkout-0", "checkout/checkout-2"]);
+        assert_eq!(touched(service, &[4]), ["127.0.0.1:4"], "the edge is not meant");
+        let edge = Toward::Edge(&"edge->checkout".into());
+        assert_eq!(touched(edge, &[4]), ["edge->checkout"]);
+        assert_eq!(touched(edge, &[1, 4]), ["127.0.0.1:1", "edge->checkout"]);
     }
 
     #[test]

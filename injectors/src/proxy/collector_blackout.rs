@@ -2,8 +2,8 @@
 //! The services themselves go on.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, Extent, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
+    Touched, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::system::BoxFuture;
@@ -103,7 +103,7 @@ impl Injector for CollectorBlackout {
     const KIND: &'static str = "collector-blackout";
     const SUMMARY: &'static str = "the collector of metrics cannot reach what it scrapes";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = CollectorBlackoutSpec;
     type Undo = CollectorBlackoutDebt;
 
@@ -139,6 +139,14 @@ impl Injector for CollectorBlackout {
             services.push(service);
         }
         Ok(CollectorBlackoutDebt { collector: collector.clone(), services, edges })
+    }
+
+    fn touched(
+        _spec: &CollectorBlackoutSpec,
+        undo: &CollectorBlackoutDebt,
+        _topology: &Topology,
+    ) -> Touched {
+        Touched::edges(undo.edges.iter().map(|part| part.edge.to_string()))
     }
 
     async fn inject(

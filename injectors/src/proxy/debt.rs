@@ -46,11 +46,7 @@ impl From<ProxyEffect> for Order {
 /// The blast radius of a fault on one edge.
 pub(crate) fn radius(edge: &EdgeName, topology: &Topology) -> Result<BlastRadius, FaultError> {
     let edge = edge_of(edge, topology)?;
-    Ok(BlastRadius {
-        instances: Vec::new(),
-        share: None,
-        edges: vec![edge.name.as_str().to_owned()],
-    })
+    Ok(BlastRadius { edges: vec![edge.name.to_string()], ..BlastRadius::default() })
 }
 
 fn edge_of<'a>(edge: &EdgeName, topology: &'a Topology) -> Result<&'a Edge, FaultError> {

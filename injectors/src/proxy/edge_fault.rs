@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, Extent, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Scope, Touched,
 };
 use harness_core::ids::EdgeName;
 use harness_core::topology::Topology;
@@ -78,7 +78,7 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
     const SUMMARY: &'static str = S::SUMMARY;
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
     // The order is in the memory of a proxy that belongs to the system.
-    const EXTENT: Extent = Extent::WithinSystem;
+    const SCOPE: Scope = Scope::WithinSystem;
     type Spec = S;
     type Undo = ProxyDebt;
 
@@ -93,6 +93,10 @@ impl<S: EdgeSpec> Injector for EdgeFault<S> {
 
     async fn arm(&self, cx: &Cx<'_>, spec: &S) -> Result<ProxyDebt, FaultError> {
         debt::arm(cx, spec.edge()).await
+    }
+
+    fn touched(_spec: &S, undo: &ProxyDebt, _topology: &Topology) -> Touched {
+        Touched::edges([undo.edge.to_string()])
     }
 
     async fn inject(

@@ -11,6 +11,8 @@ use crate::read::{Fields, Section, bad_quantity, list, text};
 
 /// Guardrails of a scenario.
 pub(crate) const GUARDRAILS_MAX: usize = 20;
+/// The load is never unseen for longer: this guardrail is always on.
+const STALE_MAX: Duration = Duration::from_secs(10);
 /// Files of rules of a scenario.
 const POLICY_FILES_MAX: usize = 20;
 /// Persons who must approve a plan.
@@ -129,6 +131,14 @@ fn parse_guardrail(when: &Spanned<String>, findings: &mut Findings) -> Option<Gu
         findings.push(
             Finding::error(codes::OUT_OF_RANGE, when.span, "a guardrail needs some time to judge")
                 .hint("write `for 1s` or longer"),
+        );
+        return None;
+    }
+    if guard == (Guard::LoadStale {}) && lasting > STALE_MAX {
+        findings.push(
+            Finding::error(codes::OUT_OF_RANGE, when.span, "the load is watched more closely")
+                .label(format!("at most {STALE_MAX}"))
+                .hint("without its load a run knows nothing of what its faults do to users"),
         );
         return None;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness_core::diag::Span;
-use harness_core::fault::{BlastRadius, Capability, FaultEntry, FaultError, Reversibility};
+use harness_core::fault::{Capability, FaultEntry, FaultError, Reversibility};
 use harness_core::ids::FaultId;
 use harness_core::plan::{FaultPlan, Phase, Plan, SystemPlan, WitnessPlan};
 use harness_core::units::Duration;
@@ -371,19 +371,4 @@ fn check_disposable(spec: &Spec, entry: &Entry, context: &Context<'_>, findings:
             .hint("use it on a disposable system only"),
         );
     }
-}
-
-/// What several faults touch together.
-pub(super) fn together<'a>(radii: impl Iterator<Item = &'a BlastRadius>) -> BlastRadius {
-    let mut sum = BlastRadius::default();
-    for radius in radii {
-        sum.instances.extend(radius.instances.iter().cloned());
-        sum.edges.extend(radius.edges.iter().cloned());
-        sum.share = sum.share.max(radius.share);
-    }
-    sum.instances.sort();
-    sum.instances.dedup();
-    sum.edges.sort();
-    sum.edges.dedup();
-    sum
 }

@@ -1,21 +1,22 @@
 //! Limits and guardrails; and whether the faults keep to them.
 
 use harness_core::diag::Span;
+use harness_core::fault::Extent;
 use harness_core::plan::{Arm, FaultPlan, Guard, Guardrail, RadiusLimit, SafetyPlan, SystemPlan};
+use harness_core::topology::Topology;
 use harness_core::units::{Duration, Ratio};
 
 use crate::ast::{RadiusAst, Spec};
 use crate::codes;
 use crate::findings::{Finding, Findings, listed};
 
-use super::faults::together;
-
 const LEASE: Duration = Duration::from_secs(15);
 /// Below this a busy machine would miss renewals.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 /// Faults without a harness must not outlive a person's patience.
 const LEASE_MAX: Duration = Duration::from_secs(60);
-/// The load generator is blind for this long: always an abort.
+/// The load generator is blind for this long: always an abort. A scenario may say otherwise, within
+/// a limit.
 const STALE_FOR: Duration = Duration::from_secs(3);
 
 pub(super) fn lower(
@@ -25,8 +26,10 @@ pub(super) fn lower(
     arms: &[Arm],
     findings: &mut Findings,
 ) -> SafetyPlan {
-    let radius = radius(&spec.safety.radius, faults, arms);
-    check_radius(spec, &radius, faults, arms, findings);
+    let extents: Vec<Extent> =
+        arms.iter().map(|arm| extent(system, faults_of(arm, faults))).collect();
+    let radius = radius(&spec.safety.radius, faults, &extents);
+    check_radius(spec, &radius, faults, &extents, findings);
     check_conflicts(spec, faults, arms, findings);
     SafetyPlan {
         environments: environments(spec, system, findings),
@@ -93,20 +96,25 @@ fn faults_of<'a>(arm: &'a Arm, faults: &'a [FaultPlan]) -> impl Iterator<Item = 
     faults.iter().filter(|fault| arm.faults.contains(&fault.id))
 }
 
+fn extent<'a>(system: Option<&SystemPlan>, faults: impl Iterator<Item = &'a FaultPlan>) -> Extent {
+    let nothing = Topology::default();
+    let topology = system.map_or(&nothing, |system| &system.topology);
+    Extent::of(topology, faults.map(|fault| &fault.radius))
+}
+
 /// The limit as said; else exactly what the scenario names, so that a run can touch no more than
 /// its plan shows.
-fn radius(said: &RadiusAst, faults: &[FaultPlan], arms: &[Arm]) -> RadiusLimit {
+fn radius(said: &RadiusAst, faults: &[FaultPlan], extents: &[Extent]) -> RadiusLimit {
     let mut limit = RadiusLimit {
         instances: 0,
         share: Ratio::ZERO,
         edges: 0,
         max_for: faults.iter().map(|fault| fault.lasts).max().unwrap_or_default(),
     };
-    for arm in arms {
-        let touched = together(faults_of(arm, faults).map(|fault| &fault.radius));
-        limit.instances = limit.instances.max(number(touched.instances.len()));
-        limit.edges = limit.edges.max(number(touched.edges.len()));
-        limit.share = limit.share.max(touched.share.unwrap_or(Ratio::ZERO));
+    for extent in extents {
+        limit.instances = limit.instances.max(extent.instances);
+        limit.edges = limit.edges.max(extent.edges);
+        limit.share = limit.share.max(extent.share);
     }
     let whole = |value: u64| u32::try_from(value).expect("the reader keeps limits below 2^32");
     RadiusLimit {
@@ -117,15 +125,11 @@ fn radius(said: &RadiusAst, faults: &[FaultPlan], arms: &[Arm]) -> RadiusLimit {
     }
 }
 
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 fn check_radius(
     spec: &Spec,
     limit: &RadiusLimit,
     faults: &[FaultPlan],
-    arms: &[Arm],
+    extents: &[Extent],
     findings: &mut Findings,
 ) {
     let said = &spec.safety.radius;
@@ -139,21 +143,17 @@ fn check_radius(
         .label(format!("allowed {allowed}, touched {touched}"))
         .hint("raise the limit, or make the faults smaller")
     };
-    for arm in arms {
-        let touched = together(faults_of(arm, faults).map(|fault| &fault.radius));
-        let (instances, edges) = (number(touched.instances.len()), number(touched.edges.len()));
-        if instances > limit.instances {
+    for Extent { instances, share, edges } in extents {
+        if *instances > limit.instances {
             let span = said.instances.as_ref().map(|n| n.span);
             let (touched, allowed) = (instances.to_string(), limit.instances.to_string());
             findings.push(exceeded(span, "instances", touched, allowed));
         }
-        if edges > limit.edges {
+        if *edges > limit.edges {
             let span = said.edges.as_ref().map(|n| n.span);
             findings.push(exceeded(span, "edges", edges.to_string(), limit.edges.to_string()));
         }
-        if let Some(share) = touched.share
-            && share > limit.share
-        {
+        if *share > limit.share {
             let span = said.share.as_ref().map(|share| share.span);
             let (touched, allowed) = (share.to_string(), limit.share.to_string());
             findings.push(exceeded(span, "of a service", touched, allowed));

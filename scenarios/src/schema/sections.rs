@@ -380,7 +380,8 @@ pub(super) fn safety() -> Value {
             ("maxFor", duration("Length of one fault at most.")),
         ],
     );
-    let when = text("`success < 50% for 5s`, `latency > 2s for 3s`, `load stale for 3s`.");
+    let when =
+        text("`success < 50% for 5s`, `latency > 2s for 3s`, `load stale for 3s` (at most 10s).");
     let guardrail = object(
         &GUARDRAIL,
         Shape { properties: vec![("when", when.clone())], required: &["when"], later: &[] },

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use harness_core::fault::Capability;
 use harness_core::plan::{
-    Assertion, Feed, Key, Plan, Shape, SourcePlan, StatusRange, StopRule, TimerMode, TrialMode,
+    Assertion, Feed, Guard, Key, Plan, Shape, SourcePlan, StatusRange, StopRule, TimerMode,
+    TrialMode,
 };
-use harness_core::units::Duration;
+use harness_core::units::{Duration, Ratio};
 
 use crate::world::plan_of;
 
@@ -234,6 +235,52 @@ fn the_radius_is_what_the_scenario_names_unless_it_says_otherwise() {
     assert_eq!((kill.instances, kill.edges, kill.share.to_string()), (1, 0, "34%".to_owned()));
     let stricter = KILL.replace("share: 34%", "share: 33%");
     assert!(plan_of(&stricter, |_| {}).unwrap_err().contains("S029"));
+}
+
+/// Four faults on instances that chance decides: of `checkout`, which has three.
+const FOUR: &str = "apiVersion: gameday.dev/v1alpha1
+kind: Scenario
+metadata: {name: four}
+spec:
+  system: {lab: shop}
+  load: {rate: 400/s, request: {get: /}}
+  faults:
+    - {id: a, process-pause: {service: checkout}, for: 1s}
+    - {id: b, fd-limit: {service: checkout, room: 3}, for: 1s}
+    - {id: c, cpu-pressure: {service: checkout, share: 10%}, for: 1s}
+    - {id: d, pod-kill: {service: checkout}, for: 1s}
+  expect:
+    - successRate: {atLeast: 50%, during: fault}
+";
+
+#[test]
+fn faults_by_chance_add_up_until_the_whole_service_is_touched() {
+    let radius = plan_of(FOUR, |_| {}).unwrap().safety.radius;
+    assert_eq!((radius.instances, radius.share), (3, Ratio::ONE));
+    for limit in ["instances: 1", "instances: 2", "share: 34%", "share: 99%"] {
+        let text = format!("{FOUR}  safety: {{blastRadius: {{{limit}}}}}\n");
+        assert!(plan_of(&text, |_| {}).unwrap_err().contains("S029"), "{limit}");
+    }
+    let whole = format!("{FOUR}  safety: {{blastRadius: {{instances: 3, share: 100%}}}}\n");
+    assert!(plan_of(&whole, |_| {}).is_ok());
+}
+
+#[test]
+fn the_load_is_always_watched() {
+    let stale = |said: &str| -> Result<Vec<String>, String> {
+        let text = format!("{FOUR}  safety: {{guardrails: [{said}]}}\n");
+        let rails = plan_of(&text, |_| {})?.safety.guardrails;
+        let stale = rails.iter().filter(|rail| rail.guard == Guard::LoadStale {});
+        Ok(stale.map(|rail| rail.lasting.to_string()).collect())
+    };
+    assert_eq!(stale("").unwrap(), ["3s"]);
+    assert_eq!(stale("success < 50% for 1s").unwrap(), ["3s"]);
+    assert_eq!(stale("load stale for 1s").unwrap(), ["1s"]);
+    assert_eq!(stale("load stale for 10s").unwrap(), ["10s"]);
+    for longer in ["10001ms", "10m"] {
+        let error = stale(&format!("load stale for {longer}")).unwrap_err();
+        assert!(error.contains("at most 10s"), "{error}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn keeps_its_limits(plan: &Plan) {
         let faults = plan.faults.iter().filter(|fault| arm.faults.contains(&fault.id));
         for fault in faults {
             let limit = &plan.safety.radius;
-            assert!(fault.radius.instances.len() <= limit.instances as usize);
+            assert!(fault.radius.count() <= limit.instances);
             assert!(fault.radius.edges.len() <= limit.edges as usize);
             assert!(fault.radius.share.is_none_or(|share| share <= limit.share));
             assert!(fault.lasts <= limit.max_for);

@@ -1,13 +1,16 @@
 //! A small world to check scenarios against: the lab's declared topology, and kinds of faults that
 //! have the real specifications and never inject anything.
 
+#[macro_use]
+mod harmless;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use harness_core::diag::Diagnostic;
 use harness_core::fault::{
     BlastRadius, Capability, Cx, Debt, DynInjector, Effect, FaultEntry, FaultError, Injector,
-    Registry, Requirement, Reversibility, Reverted, Sighting, Witness,
+    Registry, Requirement, Reversibility, Reverted, Sighting, Touched, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::plan::{Plan, TrialMode};
@@ -97,6 +100,8 @@ pub(crate) struct Kill {
     service: ServiceName,
     #[serde(default = "one")]
     count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    which: Option<String>,
 }
 
 fn one() -> u32 {
@@ -199,56 +204,13 @@ fn on_instances(
         let target = format!("{count} instances of {name}; it has {total}");
         return Err(FaultError::NoTarget { target });
     }
-    let names = service.instances.iter().take(usize::try_from(count).expect("a handful"));
+    // Chance decides which of them.
     Ok(BlastRadius {
-        instances: names.map(|i| format!("{}/{}", service.name, i.name)).collect(),
+        instances: service.instances.iter().map(|one| service.path_of(one)).collect(),
+        at_most: (count < total).then(|| u32::try_from(count).expect("a handful")),
         share: Some(Ratio::from_billionths(count * 1_000_000_000 / total)),
         edges: Vec::new(),
     })
-}
-
-macro_rules! harmless {
-    ($name:ident, $spec:ty, $kind:literal, $how:ident, $mechanism:literal, $radius:expr) => {
-        struct $name;
-
-        impl Injector for $name {
-            const KIND: &'static str = $kind;
-            const SUMMARY: &'static str = "a fault that only tests plan";
-            const REVERSIBILITY: Reversibility = Reversibility::$how;
-            type Spec = $spec;
-            type Undo = ();
-
-            fn blast_radius(s: &$spec, topology: &Topology) -> Result<BlastRadius, FaultError> {
-                let radius: fn(&$spec, &Topology) -> Result<BlastRadius, FaultError> = $radius;
-                radius(s, topology)
-            }
-
-            fn mechanism(_: &$spec) -> String {
-                $mechanism.to_owned()
-            }
-
-            async fn arm(&self, _: &Cx<'_>, _: &$spec) -> Result<(), FaultError> {
-                Ok(())
-            }
-
-            async fn inject(
-                &self,
-                _: &Cx<'_>,
-                _: &$spec,
-                (): &(),
-            ) -> Result<Option<()>, FaultError> {
-                Ok(None)
-            }
-
-            async fn verify(&self, _: &Cx<'_>, _: &$spec, (): &()) -> Result<Effect, FaultError> {
-                Ok(Effect::Absent)
-            }
-
-            async fn revert(&self, _: &Cx<'_>, (): &()) -> Result<Reverted, FaultError> {
-                Ok(Reverted::WasClean)
-            }
-        }
-    };
 }
 
 harmless!(OutageFault, Outage, "dependency-outage", Reversible, "proxy", |s, t| on_edge(
@@ -259,6 +221,9 @@ harmless!(ErrorFault, HttpError, "http-error", Reversible, "proxy", |s, t| on_ed
 harmless!(BrownOutFault, BrownOut, "brown-out", Reversible, "proxy", |s, t| on_edge(&s.edge, t));
 harmless!(PauseFault, Kill, "process-pause", Reversible, "SIGSTOP", on_service);
 harmless!(ContainerPauseFault, Kill, "container-pause", Reversible, "pause", on_service);
+harmless!(ContainerStopFault, Kill, "container-stop", Reversible, "stop", on_service);
+harmless!(ContainerKillFault, Kill, "container-kill", SelfHealing, "SIGKILL", on_service);
+harmless!(DisconnectFault, Kill, "network-disconnect", Reversible, "disconnect", on_service);
 harmless!(FreezeFault, Kill, "process-freeze", Reversible, "cgroup freezer", on_service);
 harmless!(BlackoutFault, Blackout, "collector-blackout", Reversible, "proxy", |_, t| {
     let edges = t.edges.iter().filter(|edge| edge.caller == "collector");
@@ -451,6 +416,9 @@ pub(crate) fn registry() -> Registry {
         registry.register("lab", entry(injector, proxy));
     }
     registry.register("containers", entry(Arc::new(ContainerPauseFault), &[]));
+    registry.register("containers", entry(Arc::new(ContainerStopFault), &[]));
+    registry.register("containers", entry(Arc::new(ContainerKillFault), &[]));
+    registry.register("containers", entry(Arc::new(DisconnectFault), &[]));
     registry.register("kubernetes", entry(Arc::new(KillFault), &[]));
     registry
 }

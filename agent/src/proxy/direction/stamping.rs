@@ -37,6 +37,7 @@ async fn a_delay_counts_from_when_the_kernel_received_the_bytes() {
         caller.write_all(b"bytes").await.unwrap();
         // The proxy's thread stands still, and the bytes are there long before it reads them.
         std::thread::sleep(std::time::Duration::from_millis(500));
+        source.readable().await.unwrap();
         assert!(turn(&mut direction, &mut source, &mut sink, pace).await.is_pending());
         let delay = direction.held.back().unwrap().due - sent;
         assert!(delay >= 2_000 * MS, "early: {delay} ns");

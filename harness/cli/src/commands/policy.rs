@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::args::{self, Global};
 use crate::failure::Failure;
-use crate::gate;
+use crate::gate::{self, Rules};
 use crate::output;
 use crate::scenario;
 use crate::style::Style;
@@ -38,6 +38,8 @@ enum PolicyCommand {
     Check {
         #[command(flatten)]
         scenario: Box<args::Scenario>,
+        #[command(flatten)]
+        organisation: args::Organisation,
         /// Print as JSON
         #[arg(long)]
         json: bool,
@@ -50,9 +52,9 @@ pub(crate) fn run(global: &Global, arguments: &Policy) -> Result<u8, Failure> {
             let format = if *json { Format::Json } else { Format::Text };
             test(paths, format, Style::stdout(global.color))
         }
-        PolicyCommand::Check { scenario, json } => {
+        PolicyCommand::Check { scenario, organisation, json } => {
             let format = if *json { Format::Json } else { Format::Text };
-            check(global, scenario, format)
+            check(global, scenario, &Rules::of(organisation, &scenario.file), format)
         }
     }
 }
@@ -93,18 +95,26 @@ fn test(paths: &[PathBuf], format: Format, style: Style) -> Result<u8, Failure> 
     Ok(if failed == 0 { exit::PASS } else { exit::FAIL })
 }
 
-fn check(global: &Global, arguments: &args::Scenario, format: Format) -> Result<u8, Failure> {
+fn check(
+    global: &Global,
+    arguments: &args::Scenario,
+    rules: &Rules,
+    format: Format,
+) -> Result<u8, Failure> {
     let plan = scenario::plan(arguments, global.color)?;
-    let base = scenario::base(&arguments.file);
-    let review = gate::review(&global.runs, &plan, &base, RunClock::start().wall())?;
+    let review = gate::review(&global.runs, &plan, rules, RunClock::start().wall())?;
     if format == Format::Json {
         let line = json!({
             "plan": plan.sha256(),
+            "files": review.files,
             "deny": review.deny,
             "warn": review.warn,
         });
         output::say(&serde_json::to_string_pretty(&line).expect("plain data"));
     } else {
+        for file in &review.files {
+            output::say(&format!("asked {} ({})", file.name, file.of.word()));
+        }
         say("refused", &review.deny);
         say("warning", &review.warn);
         if review.deny.is_empty() {

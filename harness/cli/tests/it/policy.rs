@@ -85,6 +85,46 @@ fn the_rules_of_a_scenario_refuse_and_so_do_rules_that_cannot_be_asked() {
     assert!(said.contains("gone.rego"), "{said}");
 }
 
+/// Data with a freeze that is on.
+const FROZEN: &str = "{\"limits\": {\"freezes\": [{\"from\": \"2020-01-01T00:00:00Z\", \
+                      \"to\": \"2120-01-01T00:00:00Z\", \"because\": \"the long sale\"}]}}";
+
+#[test]
+fn no_scenario_leaves_out_the_rules_of_the_organisation() {
+    let place = Place::new();
+    let org = place.write("org.json", FROZEN);
+    place.write("own.json", "{\"limits\": {\"freezes\": []}}");
+    for safety in ["lease: 2s", "lease: 2s, policy: [own.json]"] {
+        let file = place.write("scenario.yaml", &with_safety(safety));
+        assert_eq!(place.gameday(&["policy", "check", &file]).code, 0, "nobody says anything");
+        let run = ["run", &file];
+        for said in [
+            place.gameday(&["run", &file, "--policy", &org]),
+            place.gameday(&["calibrate", &file, "--policy", &org]),
+            place.gameday_with("GAMEDAY_POLICY", &org, &run),
+            place.gameday_with("GAMEDAY_POLICY", &format!("own.json:{org}"), &run),
+            // What is said on the command line does not silence the environment.
+            place.gameday_with("GAMEDAY_POLICY", &org, &["run", &file, "--policy", "own.json"]),
+        ] {
+            // Two files of one layer that contradict each other refuse, too.
+            assert_eq!(said.code, 69, "{said:?}");
+        }
+        let said = place.gameday(&["run", &file, "--policy", &org]);
+        assert!(said.err.contains("refused (freeze): changes are frozen"), "{said:?}");
+        let said = place.gameday_with("GAMEDAY_POLICY", "gone.json", &run);
+        assert_eq!(said.code, 69, "what cannot be read refuses: {said:?}");
+        assert!(place.only_run().is_none(), "nothing is begun");
+    }
+    let check = ["policy", "check", "scenario.yaml", "--policy", &org];
+    let said = place.gameday(&check);
+    for line in ["default.rego (of gameday)", "org.json (of the organisation)", "own.json (of the"]
+    {
+        assert!(said.out.contains(line), "{said:?}");
+    }
+    let said = place.gameday(&[&check[..], &["--json"]].concat());
+    assert!(said.out.contains("\"of\": \"organisation\""), "{said:?}");
+}
+
 #[test]
 fn tests_of_rules_are_run() {
     let place = Place::new();

@@ -56,7 +56,8 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gameday"));
         command.args(arguments).current_dir(self.path());
-        command.env_remove("GAMEDAY_RUNS").env("NO_COLOR", "1").env("COLUMNS", "100");
+        command.env_remove("GAMEDAY_RUNS").env_remove("GAMEDAY_POLICY");
+        command.env("NO_COLOR", "1").env("COLUMNS", "100");
         command.stdin(Stdio::null());
         command
     }
@@ -64,6 +65,13 @@ impl Place {
     /// Runs a command to its end.
     pub(crate) fn gameday(&self, arguments: &[&str]) -> Said {
         self.start(arguments).end()
+    }
+
+    /// The same with a variable of the environment.
+    pub(crate) fn gameday_with(&self, name: &str, value: &str, arguments: &[&str]) -> Said {
+        let mut command = self.command(arguments);
+        command.env(name, value);
+        self.spawn(command).end()
     }
 
     /// Starts a command, in a process group of its own as a shell does.
@@ -79,7 +87,8 @@ impl Place {
         let mut command = Command::new(program);
         command.args(before).arg(inner.get_program()).args(inner.get_args());
         command.current_dir(self.path()).stdin(Stdio::null());
-        command.env_remove("GAMEDAY_RUNS").env("NO_COLOR", "1").env("COLUMNS", "100");
+        command.env_remove("GAMEDAY_RUNS").env_remove("GAMEDAY_POLICY");
+        command.env("NO_COLOR", "1").env("COLUMNS", "100");
         self.spawn(command)
     }
 

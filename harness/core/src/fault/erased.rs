@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BlastRadius, Cx, Effect, Extent, FaultError, Injector, Reversibility, Reverted, SpecError,
-    spec_schema,
+    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, SpecError,
+    Touched, spec_schema,
 };
 use crate::system::BoxFuture;
 use crate::topology::Topology;
@@ -20,8 +20,8 @@ pub trait DynInjector: Send + Sync {
     fn summary(&self) -> &'static str;
     /// [`Injector::REVERSIBILITY`].
     fn reversibility(&self) -> Reversibility;
-    /// [`Injector::EXTENT`].
-    fn extent(&self) -> Extent;
+    /// [`Injector::SCOPE`].
+    fn scope(&self) -> Scope;
     /// The JSON Schema of the specification.
     fn schema(&self) -> Schema;
     /// Checks a specification and gives it back with every default written out.
@@ -38,6 +38,13 @@ pub trait DynInjector: Send + Sync {
         cx: &'a Cx<'a>,
         spec: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>>;
+    /// [`Injector::touched`].
+    fn touched(
+        &self,
+        spec: &Value,
+        undo: &Value,
+        topology: &Topology,
+    ) -> Result<Touched, FaultError>;
     /// [`Injector::inject`].
     fn inject<'a>(
         &'a self,
@@ -92,8 +99,8 @@ impl<I: Injector> DynInjector for I {
         I::REVERSIBILITY
     }
 
-    fn extent(&self) -> Extent {
-        I::EXTENT
+    fn scope(&self) -> Scope {
+        I::SCOPE
     }
 
     fn schema(&self) -> Schema {
@@ -136,6 +143,15 @@ impl<I: Injector> DynInjector for I {
             let spec = read(SPEC, spec)?;
             write(UNDO, &Injector::arm(self, cx, &spec).await?)
         })
+    }
+
+    fn touched(
+        &self,
+        spec: &Value,
+        undo: &Value,
+        topology: &Topology,
+    ) -> Result<Touched, FaultError> {
+        Ok(I::touched(&read(SPEC, spec)?, &read(UNDO, undo)?, topology))
     }
 
     fn inject<'a>(

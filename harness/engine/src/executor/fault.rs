@@ -10,8 +10,10 @@ use harness_core::event::{Done, Event, Lost};
 use harness_core::fault::{Effect, FaultEntry, FaultError};
 use harness_core::ids::CommandId;
 use harness_core::plan::{FaultPlan, Plan};
+use harness_core::policy;
 use harness_core::time::RunTime;
 use harness_core::units::Duration;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +122,7 @@ impl FaultTask {
             let cx = self.around.cx(deadline);
             let spec = &self.fault().spec;
             let undo = self.entry.injector.arm(&cx, spec).await?;
+            self.keeps_to_the_plan(&undo)?;
             let baseline = self.entry.witness.baseline(&cx, spec, &undo).await?;
             Ok((undo, baseline))
         });
@@ -145,6 +148,14 @@ impl FaultTask {
         let outcome = self.write(LedgerEntry::Armed(Box::new(record.clone()))).await;
         state.record = outcome.is_ok().then_some(record);
         (outcome.map_or_else(Done::FaultFailed, |()| Done::Armed), None)
+    }
+
+    /// Chance, or a fault that does not keep its word, chooses only now.
+    fn keeps_to_the_plan(&self, undo: &Value) -> Result<(), FaultError> {
+        let plan = self.fault();
+        let touched = self.entry.injector.touched(&plan.spec, undo, &self.around.topology)?;
+        let beyond = policy::review_armed(&self.plan, plan, &touched);
+        beyond.map_or(Ok(()), |why| Err(failed("keep to the blast radius", &why)))
     }
 
     async fn inject(

@@ -144,6 +144,23 @@ async fn a_run_is_recorded_replays_and_is_evidence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fault_that_chooses_beyond_the_plan_is_not_injected_nor_is_any_other() {
+    let mut scene = Scene::new();
+    scene.world.take_up(Habit::ArmsElsewhere);
+    run(scene.input()).await.unwrap();
+    assert_eq!(scene.world.injections(), 0);
+    scene.assert_put_back();
+    let journal = scene.dir.journal().unwrap();
+    let refused = journal.entries.iter().find_map(|entry| match &entry.what {
+        What::Event(Event::Done { outcome: Done::FaultFailed(error), .. }) => Some(error),
+        _ => None,
+    });
+    let words =
+        "could not keep to the blast radius: it names worker->store, which the plan does not";
+    assert_eq!(refused.unwrap().to_string(), words);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_file_switch_aborts() {
     for own in [true, false] {
         let mut scene = Scene::new();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, DynInjector, Effect, Extent, FaultEntry, FaultError, Injector, Registry,
-    Reversibility, Reverted, Sighting, Witness,
+    BlastRadius, Cx, Debt, DynInjector, Effect, FaultEntry, FaultError, Injector, Registry,
+    Reversibility, Reverted, Scope, Sighting, Touched, Witness,
 };
 use harness_core::load::{
     KindSamples, LoadDriver, LoadError, LoadJob, LoadSummary, LoadTick, RequestOutcome, SampleSink,
@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::world::{BEYOND, World};
+use super::world::{BEYOND, Habit, World};
 use crate::executor::Ports;
 use crate::testing::topology;
 
@@ -53,6 +53,8 @@ struct Spec {
 #[derive(Serialize, Deserialize)]
 struct Undo {
     rule: String,
+    #[serde(default)]
+    on: String,
     token: Option<u32>,
 }
 
@@ -64,7 +66,7 @@ impl<const WITHIN: bool> Injector for Outage<WITHIN> {
     const KIND: &'static str = if WITHIN { "outage" } else { "lasting-outage" };
     const SUMMARY: &'static str = "a rule of the world";
     const REVERSIBILITY: Reversibility = Reversibility::Reversible;
-    const EXTENT: Extent = if WITHIN { Extent::WithinSystem } else { Extent::Beyond };
+    const SCOPE: Scope = if WITHIN { Scope::WithinSystem } else { Scope::Beyond };
     type Spec = Spec;
     type Undo = Undo;
 
@@ -76,15 +78,22 @@ impl<const WITHIN: bool> Injector for Outage<WITHIN> {
         "switch".into()
     }
 
-    async fn arm(&self, cx: &Cx<'_>, _: &Spec) -> Result<Undo, FaultError> {
+    async fn arm(&self, cx: &Cx<'_>, spec: &Spec) -> Result<Undo, FaultError> {
         self.0.look().await.map_err(failed)?;
+        let elsewhere = self.0.has(Habit::ArmsElsewhere) && cx.fault.as_str() == "slow";
+        let on = if elsewhere { "worker->store" } else { &spec.edge };
         let rule = if WITHIN { cx.name() } else { format!("{BEYOND}{}", cx.name()) };
-        Ok(Undo { rule, token: None })
+        Ok(Undo { rule, on: on.to_owned(), token: None })
+    }
+
+    fn touched(_: &Spec, undo: &Undo, _: &Topology) -> Touched {
+        Touched::edges([undo.on.clone()])
     }
 
     async fn inject(&self, cx: &Cx<'_>, _: &Spec, undo: &Undo) -> Result<Option<Undo>, FaultError> {
         self.0.inject(&undo.rule, cx.lease).await.map_err(failed)?;
-        Ok(Some(Undo { rule: undo.rule.clone(), token: Some(self.0.random(1000)) }))
+        let (rule, on) = (undo.rule.clone(), undo.on.clone());
+        Ok(Some(Undo { rule, on, token: Some(self.0.random(1000)) }))
     }
 
     async fn verify(&self, _: &Cx<'_>, _: &Spec, undo: &Undo) -> Result<Effect, FaultError> {

@@ -66,6 +66,8 @@ pub(crate) enum Habit {
     RevertsRaise,
     /// Renewals raise.
     RenewalsRaise,
+    /// The fault `slow` chooses another target than it has planned.
+    ArmsElsewhere,
 }
 
 /// The world as one process sees it. Once that process is dead, nothing that it does has an effect.
@@ -103,7 +105,7 @@ impl World {
         self.truth().habits.push(habit);
     }
 
-    fn has(&self, habit: Habit) -> bool {
+    pub(crate) fn has(&self, habit: Habit) -> bool {
         self.truth().habits.contains(&habit)
     }
 

@@ -1,11 +1,12 @@
 //! Real rules on a real plan's JSON, and rules that are wrong.
 
-use harness_core::plan::Plan;
+use harness_core::fault::BlastRadius;
+use harness_core::plan::{FaultPlan, Plan};
 use harness_core::policy::Approval;
 use harness_core::time::WallTime;
 
 use super::*;
-use crate::{Tests, default_rules, read, test};
+use crate::{Layers, Tests, default_rules, read, test};
 
 /// 2026-11-25 12:00 UTC, a Wednesday.
 const NOON: WallTime = WallTime(1_795_608_000_000);
@@ -25,6 +26,12 @@ fn denied(plan: &Plan, data: &str, approvals: &[&Approval]) -> Vec<String> {
     let question = Question { plan, now: NOON, approvals };
     let answer = ask(&[default_rules(), data], &question).unwrap();
     answer.deny.into_iter().map(|reason| reason.rule).collect()
+}
+
+/// So many of the three instances of `checkout`.
+fn by_chance(count: u32) -> BlastRadius {
+    let instances = (0..3).map(|slot| format!("checkout/checkout-{slot}")).collect();
+    BlastRadius { instances, at_most: Some(count), ..BlastRadius::default() }
 }
 
 #[test]
@@ -52,6 +59,16 @@ fn the_default_rules_know_the_plan_as_it_is_written() {
     prod.safety.environments.push("prod".to_owned());
     prod.faults[0].radius.share = Some("50%".parse().unwrap());
     assert_eq!(denied(&prod, "{}", &[]), ["approvals"]);
+    let mut two = prod.clone();
+    two.faults[0].radius = by_chance(1);
+    assert_eq!(denied(&two, "{}", &[]), ["approvals"], "a third");
+    let second = FaultPlan { id: "second".into(), ..two.faults[0].clone() };
+    two.faults.push(second);
+    assert_eq!(denied(&two, "{}", &[]), ["approvals"], "the second is in no arm");
+    for arm in two.arms.iter_mut().filter(|arm| !arm.is_placebo()) {
+        arm.faults.push("second".into());
+    }
+    assert_eq!(denied(&two, "{}", &[]), ["approvals", "share"], "two thirds together");
     let approval = Approval {
         plan: prod.sha256(),
         by: "anna".to_owned(),
@@ -63,6 +80,64 @@ fn the_default_rules_know_the_plan_as_it_is_written() {
     assert_eq!(denied(&prod, "{}", &[&approval]), [""; 0]);
     prod.faults[0].reversibility = harness_core::fault::Reversibility::Irreversible;
     assert_eq!(denied(&prod, "{}", &[&approval]), ["irreversible"]);
+}
+
+#[test]
+fn a_scenario_can_only_be_stricter_than_its_organisation() {
+    let mut prod = plan();
+    prod.system.environment = "prod".to_owned();
+    prod.safety.environments.push("prod".to_owned());
+    prod.faults[0].radius.share = Some("40%".parse().unwrap());
+    let source = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+    let denied = |theirs: &str, own: &str| -> Vec<String> {
+        let file = |name: &str, text: &str| match text {
+            "" => Vec::new(),
+            text => vec![source(name, text)],
+        };
+        let layers = Layers { organisation: file("a.json", theirs), scenario: file("b.json", own) };
+        let answer = layers.ask(&Question { plan: &prod, now: NOON, approvals: &[] }).unwrap();
+        answer
+            .deny
+            .into_iter()
+            .map(|reason| format!("{}: {}", reason.rule, reason.because))
+            .collect()
+    };
+    let limits = |share: &str, approvals: u32| {
+        let (share, approvals) =
+            (format!("{{\"prod\": {share}}}"), format!("{{\"prod\": {approvals}}}"));
+        format!("{{\"limits\": {{\"shares\": {share}, \"approvals\": {approvals}}}}}")
+    };
+    let (loose, strict) = (limits("0.9", 0), limits("0.3", 2));
+    assert_eq!(denied("", "").len(), 1, "one approval, unless somebody says otherwise");
+    assert!(denied("", &loose).is_empty(), "without an organisation the scenario decides");
+    assert!(denied(&loose, "").is_empty());
+    for (theirs, own) in [(&strict, &loose), (&loose, &strict), (&strict, &strict)] {
+        let said = denied(theirs, own);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("approvals: 0 of 2"), "{said:?}");
+        assert!(said[1].contains("a share of 0.3"), "{said:?}");
+    }
+    let frozen = r#"{"limits": {"shares": {"prod": 0.9}, "approvals": {"prod": 0}, "freezes": [
+        {"from": "2026-11-25T00:00:00Z", "to": "2026-11-26T00:00:00Z", "because": "sale"}]}}"#;
+    let thawed = r#"{"limits": {"freezes": []}}"#;
+    assert_eq!(denied(frozen, thawed).len(), 1, "a freeze cannot be lifted");
+    assert_eq!(denied(&loose, r#"{"limits": {"shares": {"prod": 0.3}}}"#).len(), 1, "only that");
+}
+
+#[test]
+fn a_scenario_without_files_keeps_to_the_rules_of_its_organisation() {
+    let own = "package gameday.org\nimport rego.v1\ndeny contains \"not here\"";
+    let rules = Source { name: "org.rego".to_owned(), text: own.to_owned() };
+    let beside = "package gameday.org\nimport rego.v1\nwarn contains \"mine\"";
+    let beside = Source { name: "own.rego".to_owned(), text: beside.to_owned() };
+    for scenario in [Vec::new(), vec![beside], vec![rules.clone()]] {
+        let layers = Layers { organisation: vec![rules.clone()], scenario };
+        let answer = layers.ask(&Question { plan: &plan(), now: NOON, approvals: &[] }).unwrap();
+        assert_eq!(answer.deny.len(), 1, "{answer:?}");
+    }
+    let broken = Source { name: "b.json".to_owned(), text: "{".to_owned() };
+    let layers = Layers { organisation: vec![broken], scenario: Vec::new() };
+    assert!(layers.ask(&Question { plan: &plan(), now: NOON, approvals: &[] }).is_err());
 }
 
 #[test]

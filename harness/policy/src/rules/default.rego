@@ -19,7 +19,8 @@ deny contains {"rule": "environment", "because": because, "hint": "name it under
 	because := sprintf("the scenario may not run in `%s`", [environment])
 }
 
-# Outside of a lab a service keeps at least half of its instances, unless the data say otherwise.
+# Outside of a lab a service keeps at least half of its instances, unless the data say otherwise:
+# whatever the faults of an arm do together.
 share_most := data.limits.shares[environment]
 
 share_most := 1 if {
@@ -33,13 +34,12 @@ share_most := 0.5 if {
 }
 
 deny contains {"rule": "share", "because": because, "hint": "touch fewer instances"} if {
-	some fault in input.plan.faults
-	is_string(fault.radius.share)
-	share := to_number(trim_suffix(fault.radius.share, "%")) / 100
+	some arm in input.arms
+	share := to_number(trim_suffix(arm.share, "%")) / 100
 	share > share_most
-	because := sprintf("%s touches %s of a service; the most in `%s` is a share of %v", [
-		fault.id,
-		fault.radius.share,
+	because := sprintf("arm %s touches %s of a service; the most in `%s` is a share of %v", [
+		arm.name,
+		arm.share,
 		environment,
 		share_most,
 	])

@@ -16,6 +16,7 @@ noon := time.parse_rfc3339_ns("2026-11-25T12:00:00Z")
 asked(environment) := {
 	"environment": environment,
 	"plan": plan(environment),
+	"arms": [{"name": "fault", "instances": 1, "share": "34%", "edges": 0}],
 	"now": {"unixNanos": noon},
 	"approvals": [{"by": "anna"}],
 }
@@ -32,16 +33,19 @@ test_another_environment_is_denied if {
 }
 
 test_half_of_a_service_is_the_most_outside_of_a_lab if {
-	whole := {"faults": [{"id": "kill", "reversibility": "selfHealing", "radius": {"share": "67%"}}]}
-	changed := object.union(asked("prod"), {"plan": object.union(plan("prod"), whole)})
+	changed := object.union(asked("prod"), {"arms": [
+		{"name": "one", "instances": 1, "share": "34%", "edges": 0},
+		{"name": "two", "instances": 2, "share": "67%", "edges": 0},
+	]})
 	rules(gameday.deny) == {"share"} with input as changed
 	count(gameday.deny) == 0 with input as asked("prod")
 	rules(gameday.deny) == {"share"} with input as asked("prod") with data.limits.shares as {"prod": 0.2}
 }
 
-test_a_fault_on_edges_has_no_share if {
-	edges := {"faults": [{"id": "down", "reversibility": "reversible", "radius": {"share": null}}]}
-	changed := object.union(asked("prod"), {"plan": object.union(plan("prod"), edges)})
+test_an_arm_on_edges_has_no_share if {
+	changed := object.union(asked("prod"), {"arms": [
+		{"name": "down", "instances": 0, "share": "0%", "edges": 1},
+	]})
 	count(gameday.deny) == 0 with input as changed
 }
 

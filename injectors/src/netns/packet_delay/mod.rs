@@ -10,7 +10,8 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, OnceLock};
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility, Reverted,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    Reverted, Touched,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::topology::Topology;
@@ -213,6 +214,10 @@ impl Injector for PacketDelay {
         };
         permit::grant(&cx.name())?;
         Ok(PacketDelayDebt { namespace, endpoints, means })
+    }
+
+    fn touched(spec: &PacketDelaySpec, undo: &PacketDelayDebt, topology: &Topology) -> Touched {
+        spec.place().touched(&undo.endpoints, topology)
     }
 
     async fn inject(

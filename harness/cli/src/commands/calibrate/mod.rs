@@ -13,9 +13,10 @@ use harness_core::plan::Plan;
 use harness_engine::run::RunSummary;
 use harness_engine::store::RunDir;
 
-use crate::args::{self, Global, Mode};
+use crate::args::{self, Global, Mode, Organisation};
 use crate::commands::run::{How, Stops, carry_out, settled, shown as shown_mode};
 use crate::failure::Failure;
+use crate::gate::Rules;
 use crate::output;
 use crate::progress;
 use crate::scenario;
@@ -50,6 +51,8 @@ pub(crate) struct Calibrate {
     /// Use the lab of this state directory (`gameday lab up`) and leave it running
     #[arg(long, value_name = "DIR")]
     lab: Option<PathBuf>,
+    #[command(flatten)]
+    organisation: Organisation,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -68,8 +71,8 @@ pub(super) fn run(global: &Global, arguments: &Calibrate) -> Result<u8, Failure>
     let wanted = scenario::plan(&scenario, global.color)?;
     let plan = asked::placebo_plan(&wanted);
     let mode = if arguments.json { progress::Mode::Quiet } else { shown_mode() };
-    let base = scenario::base(&arguments.file);
-    let how = How { lab: arguments.lab.as_deref(), mode, stops: Stops::NONE, base: &base };
+    let rules = Rules::of(&arguments.organisation, &arguments.file);
+    let how = How { lab: arguments.lab.as_deref(), mode, stops: Stops::NONE, rules: &rules };
     carry_out(global, plan, how, |run, summary| conclude(global, arguments, &wanted, run, &summary))
 }
 

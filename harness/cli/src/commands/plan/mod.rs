@@ -199,12 +199,12 @@ fn faults(plan: &Plan) -> Vec<String> {
             fault.id, fault.kind, fault.spec, fault.at, fault.lasts
         ));
         let radius = &fault.radius;
-        let mut touched = radius.instances.clone();
-        touched.extend(radius.edges.iter().cloned());
+        let chance = radius.at_most.map(|most| format!("{most} of "));
+        let names = radius.instances.iter().chain(&radius.edges).map(String::as_str);
+        let touched = chance.unwrap_or_default() + &names.collect::<Vec<_>>().join(", ");
         let share = radius.share.map(|share| format!(" ({share} of the service)"));
         lines.push(format!(
-            "  touches {}{}; by {}; {:?}",
-            touched.join(", "),
+            "  touches {touched}{}; by {}; {:?}",
             share.unwrap_or_default(),
             fault.mechanism,
             fault.reversibility

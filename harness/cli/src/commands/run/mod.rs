@@ -27,7 +27,7 @@ use crate::args::{self, Global};
 use crate::commands::program;
 use crate::containers;
 use crate::failure::Failure;
-use crate::gate;
+use crate::gate::{self, Rules};
 use crate::history;
 use crate::output;
 use crate::ports::{self, Origin};
@@ -44,8 +44,8 @@ const INTERRUPTS_MAX: usize = 8;
 pub(crate) fn run(global: &Global, arguments: &args::Run) -> Result<u8, Failure> {
     let plan = scenario::plan(&arguments.scenario, global.color)?;
     let stops = Stops { file: arguments.abort_file.as_deref(), http: arguments.abort_http };
-    let base = scenario::base(&arguments.scenario.file);
-    let how = How { lab: arguments.lab.as_deref(), mode: mode(arguments), stops, base: &base };
+    let rules = Rules::of(&arguments.organisation, &arguments.scenario.file);
+    let how = How { lab: arguments.lab.as_deref(), mode: mode(arguments), stops, rules: &rules };
     carry_out(global, plan, how, |run, summary| conclude(global, arguments, run, &summary))
 }
 
@@ -58,8 +58,8 @@ pub(crate) struct How<'a> {
     pub(crate) mode: Mode,
     /// Ways to stop it, beside interrupts and `gameday abort`.
     pub(crate) stops: Stops<'a>,
-    /// Policies that the scenario names are found from here.
-    pub(crate) base: &'a Path,
+    /// Where rules are found.
+    pub(crate) rules: &'a Rules,
 }
 
 /// Ways to stop a run that are off unless asked for.
@@ -84,7 +84,7 @@ pub(crate) fn carry_out(
     conclude: impl FnOnce(RunDir, RunSummary) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(RunClock::start());
-    let passed = gate::pass(&global.runs, &plan, how.base, clock.wall())?;
+    let passed = gate::pass(&global.runs, &plan, how.rules, clock.wall())?;
     refuse_unready(&plan)?;
     let store = RunStore::new(&global.runs);
     refuse_unpaid(&store)?;
