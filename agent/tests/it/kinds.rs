@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// Its suite is the user's own, `gameday injectors test`, which is tried on the example of the docs.
+/// Its suite is the user's own, `gameday injectors test`, tried on the example of the docs.
 const BY_ITS_USERS: [&str; 1] = ["exec"];
 
 fn conformance_tests() -> String {

@@ -191,8 +191,8 @@ pub trait Injector: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Chooses the target, reads the prior state, derives every name. Changes nothing of the system;
-    /// what only the revert will need is made and tried here.
+    /// Chooses the target, reads the prior state, derives every name. Changes nothing of the
+    /// system; what only the revert will need is made and tried here.
     fn arm(
         &self,
         cx: &Cx<'_>,

@@ -1,8 +1,8 @@
 //! One fault of one trial: the task that owns its undo record and performs its steps.
 //!
 //! A later order cuts off arming, injecting and looking; a revert and its check are never cut off.
-//! While the fault is in force, the task renews its lease, until the trial winds down: a fault whose
-//! revert has to wait, or hangs, then ends with its lease.
+//! While the fault is in force, the task renews its lease, until the trial winds down: a fault
+//! whose revert has to wait, or hangs, then ends with its lease.
 
 use std::sync::Arc;
 
