@@ -139,7 +139,7 @@ impl<'a> Steps<'a> {
             fault: &self.fault,
             topology: &self.topology,
             lease: self.lease,
-            deadline: Duration::from_secs(5),
+            deadline: Duration::from_secs(30),
             clock: &TestClock,
         }
     }
