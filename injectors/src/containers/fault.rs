@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use harness_core::fault::{
     BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
     Reverted, Sighting, Touched, Witness,
@@ -68,6 +69,8 @@ pub(crate) trait ContainerSpec:
         held: &Held<Self::Change>,
         within: Duration,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// So many containers are seen to at once.
+    const AT_ONCE: usize = 64;
     /// How long an order that was cut off may still be on its way.
     fn on_its_way(change: &Self::Change) -> Duration;
     /// What the kernel's word and a connection say together, and the kernel's word.
@@ -288,8 +291,10 @@ impl<S: ContainerSpec> Injector for ContainerFault<S> {
         undo: &Self::Undo,
     ) -> Result<Option<Self::Undo>, FaultError> {
         let engine = Engine::new(&undo.engine);
-        let each = undo.containers.iter().map(|held| held.put_in_force::<S>(&engine, cx));
-        join_all(each).await.into_iter().collect::<Result<(), _>>()?;
+        let each: Vec<_> =
+            undo.containers.iter().map(|held| held.put_in_force::<S>(&engine, cx)).collect();
+        let done: Vec<_> = stream::iter(each).buffered(S::AT_ONCE).collect().await;
+        done.into_iter().collect::<Result<(), _>>()?;
         Ok(None)
     }
 
@@ -313,9 +318,11 @@ impl<S: ContainerSpec> Injector for ContainerFault<S> {
     async fn revert(&self, cx: &Cx<'_>, undo: &Self::Undo) -> Result<Reverted, FaultError> {
         let engine = Engine::new(&undo.engine);
         // All are tried before the first failure is told.
-        let each = undo.containers.iter().map(|held| held.put_back::<S>(&engine, cx));
+        let each: Vec<_> =
+            undo.containers.iter().map(|held| held.put_back::<S>(&engine, cx)).collect();
         let mut how = Reverted::WasClean;
-        for one in join_all(each).await {
+        let done: Vec<_> = stream::iter(each).buffered(S::AT_ONCE).collect().await;
+        for one in done {
             if one? == Reverted::PutBack {
                 how = Reverted::PutBack;
             }

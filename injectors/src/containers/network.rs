@@ -130,6 +130,10 @@ impl ContainerSpec for DisconnectSpec {
         }
     }
 
+    /// podman's networks do not bear two changes at a time: while one ends the name server with the
+    /// last name in it, the other one does not find it ("aardvark pid not found").
+    const AT_ONCE: usize = 1;
+
     fn on_its_way(_change: &Tie) -> Duration {
         ON_ITS_WAY
     }
