@@ -113,19 +113,16 @@ fn quick(place: &Place, podman: &Podman, scenario: &str, entry: &str) -> i32 {
     said.code
 }
 
-/// Every kind's scenario in the catalogue, with callers that reach the other container, and with
+/// Every kind's scenario in the catalogue, with callers that reach the other container; and with
 /// nothing in front of the one that is attacked.
 #[test]
 fn the_catalogue_holds_with_another_container_and_fails_without() {
     let Some(podman) = Podman::start("the_catalogue_holds_with_another_container") else { return };
     let _alone = alone();
     let place = Place::new();
-    for scenario in [
-        "web-container-kill",
-        "web-container-pause",
-        "web-container-stop",
-        "web-network-disconnect",
-    ] {
+    // One that is killed is back before its callers have missed it much: nothing to fail on.
+    assert_eq!(quick(&place, &podman, "web-container-kill", ADDRESSES[1]), 0);
+    for scenario in ["web-container-pause", "web-container-stop", "web-network-disconnect"] {
         assert_eq!(quick(&place, &podman, scenario, ADDRESSES[1]), 0, "{scenario}");
         assert_eq!(quick(&place, &podman, scenario, ADDRESSES[0]), 1, "{scenario}");
     }
@@ -163,7 +160,8 @@ fn engine_of_two(socket: &Path, id: &str) {
 #[test]
 fn a_container_is_one_system_by_whatever_name() {
     let place = Place::new();
-    let id = "5bd818f0d75f".repeat(5);
+    // Locks are the user's: another process may try the same.
+    let id = format!("{:012x}", std::process::id()).repeat(5);
     let [socket, other] = ["api.sock", "other.sock"].map(|name| place.path().join(name));
     engine_of_two(&socket, &id);
     engine_of_two(&other, &id);
