@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command for people")]
 
+mod failures;
 mod skips;
 mod step;
 
@@ -46,14 +47,19 @@ fn main() -> anyhow::Result<ExitCode> {
     let skips = skips::SkipFile::fresh()?;
     let mut table = Vec::new();
     let mut failed = false;
+    let mut said = Vec::new();
     for step in &steps {
         println!("\n== {}: {}", step.name, step.command_line());
-        let (result, seconds) = step.run(skips.path())?;
-        failed |= result == step::Outcome::Failed;
-        table.push((step.name, result, seconds));
+        let done = step.run(skips.path())?;
+        failed |= done.outcome == step::Outcome::Failed;
+        table.push((step.name, done.outcome, done.seconds));
+        said.extend_from_slice(done.failures.lines());
     }
     failed |= skips.report(&arguments.may_skip)?;
     print_table(&table);
+    if !said.is_empty() {
+        println!("\nwhat failed tests said:\n{}", said.join("\n"));
+    }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -1,10 +1,13 @@
 //! The steps of the gate: a name and a command each.
 
+use std::io::BufReader;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
+
+use crate::failures::Failures;
 
 /// One step.
 #[derive(Debug)]
@@ -15,6 +18,16 @@ pub(crate) struct Step {
     variables: &'static [(&'static str, &'static str)],
     /// Left out, with a word, when this program is missing.
     needs: Option<&'static str>,
+    /// Its output is the test harness's: what failed tests said is told again at the end.
+    tests: bool,
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    pub(crate) seconds: f64,
+    pub(crate) failures: Failures,
 }
 
 /// How a step ended.
@@ -44,7 +57,7 @@ pub(crate) fn gate() -> Vec<Step> {
             "clippy",
             &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         ),
-        step("test", &["cargo", "test", "--workspace", "--no-fail-fast"]),
+        Step { tests: true, ..step("test", &["cargo", "test", "--workspace", "--no-fail-fast"]) },
         Step {
             variables: &[("RUSTDOCFLAGS", "-D warnings")],
             ..step("docs", &["cargo", "doc", "--workspace", "--no-deps"])
@@ -65,7 +78,7 @@ pub(crate) fn full() -> Vec<Step> {
 }
 
 const fn step(name: &'static str, command: &'static [&'static str]) -> Step {
-    Step { name, command, variables: &[], needs: None }
+    Step { name, command, variables: &[], needs: None, tests: false }
 }
 
 impl Step {
@@ -76,21 +89,27 @@ impl Step {
     }
 
     /// Runs it, with its output going where ours goes.
-    pub(crate) fn run(&self, skips: &Path) -> anyhow::Result<(Outcome, f64)> {
+    pub(crate) fn run(&self, skips: &Path) -> anyhow::Result<Done> {
         if let Some(program) = self.needs
             && Command::new(program).arg("--version").output().is_err()
         {
-            return Ok((Outcome::LeftOut, 0.0));
+            let (outcome, failures) = (Outcome::LeftOut, Failures::default());
+            return Ok(Done { outcome, seconds: 0.0, failures });
         }
         let began = Instant::now();
         let (program, arguments) = self.command.split_first().context("a step has a command")?;
-        let status = Command::new(program)
+        let mut child = Command::new(program)
             .args(arguments)
             .envs(self.variables.iter().copied())
             .env("GAMEDAY_SKIPS", skips)
-            .status()
+            .stdout(if self.tests { Stdio::piped() } else { Stdio::inherit() })
+            .spawn()
             .with_context(|| format!("could not run `{}`", self.command_line()))?;
-        let outcome = if status.success() { Outcome::Passed } else { Outcome::Failed };
-        Ok((outcome, began.elapsed().as_secs_f64()))
+        let failures = child.stdout.take().map_or_else(
+            || Ok(Failures::default()),
+            |output| Failures::copy(BufReader::new(output), std::io::stdout().lock()),
+        )?;
+        let outcome = if child.wait()?.success() { Outcome::Passed } else { Outcome::Failed };
+        Ok(Done { outcome, seconds: began.elapsed().as_secs_f64(), failures })
     }
 }
