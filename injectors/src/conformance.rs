@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use harness_core::fault::{
     BlastRadius, Cx, Debt, DynInjector, Effect, FaultError, Reversibility, Reverted, Sighting,
-    Touched, Witness,
+    Touched, Witness, look_deadline,
 };
 use harness_core::ids::{FaultId, RunId, TrialIndex};
 use harness_core::system::BoxFuture;
@@ -17,8 +17,6 @@ use harness_core::topology::Topology;
 use harness_core::units::Duration;
 use serde_json::Value;
 
-/// One look of the witness.
-const LOOK: Duration = Duration::from_secs(2);
 /// Between two looks of a witness that does not agree yet.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 /// An injection that was cut off shows within this time after its revert, if it ever does.
@@ -175,6 +173,11 @@ impl Trial<'_> {
         if radius == BlastRadius::default() {
             return Err(Broken { law: "a fault touches something", found: "nothing".into() });
         }
+        let holds = law("a specification says what it holds", injector.holds(&spec))?;
+        if holds.is_empty() && !radius.instances.is_empty() {
+            let law = "a fault on instances has something of them for itself";
+            return Err(Broken { law, found: "nothing".into() });
+        }
         let cx = self.cx(topology, self.world.step());
         let undo = law("a healthy target can be armed", injector.arm(&cx, &spec).await)?;
         let touched = injector.touched(&spec, &undo, topology);
@@ -230,14 +233,17 @@ impl Trial<'_> {
         wanted: Wanted,
         name: &'static str,
     ) -> Result<(), Broken> {
-        let (_, witness) = self.world.fresh();
+        let (injector, witness) = self.world.fresh();
+        let heals = injector.reversibility() == Reversibility::SelfHealing;
         let nothing = Topology::default();
         let mut last = String::new();
         let until = self.world.clock().now() + self.world.patience();
         while self.world.clock().now() < until {
-            match (wanted, witness.look(&self.cx(&nothing, LOOK), record.debt()).await) {
+            let deadline = look_deadline(witness.look_takes(&record.spec));
+            match (wanted, witness.look(&self.cx(&nothing, deadline), record.debt()).await) {
                 (Wanted::InForce, Sighting::InForce(_))
                 | (Wanted::Gone, Sighting::NotInForce(_)) => return Ok(()),
+                (_, Sighting::Over(_)) if heals => return Ok(()),
                 (_, other) => last = format!("{other:?}"),
             }
             tokio::time::sleep(LOOK_AGAIN).await;

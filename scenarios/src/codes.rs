@@ -70,7 +70,7 @@ codes! {
     RADIUS_EXCEEDED = "S029";
     /// The system's environment is not among the permitted ones.
     ENVIRONMENT = "S030";
-    /// Two faults in one place at one time.
+    /// Two faults at one time that want the same.
     FAULT_CONFLICT = "S031";
     /// Trials or arms that cannot be.
     IMPOSSIBLE_TRIALS = "S032";

@@ -97,6 +97,12 @@ async fn latency_conforms() {
     conforms("latency", json!({"edge": EDGE, "delay": "80ms", "jitter": "20ms"}), 2).await;
 }
 
+/// Longer than a look may usually take.
+#[tokio::test]
+async fn a_latency_of_seconds_conforms() {
+    conforms("latency", json!({"edge": EDGE, "delay": "2500ms"}), 1).await;
+}
+
 #[tokio::test]
 async fn faults_of_streams_conform() {
     conforms("half-open", json!({"edge": EDGE}), 2).await;

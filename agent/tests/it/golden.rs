@@ -58,8 +58,10 @@ async fn records_of_earlier_versions_are_understood_and_paid() {
         let debt = Debt { spec: &owed.spec, undo: &owed.undo, baseline: &owed.baseline };
         let seen = entry.witness.look(&cx, debt).await;
         // What is not there refuses connections, which is what some faults do, too.
-        let (Sighting::InForce(words) | Sighting::NotInForce(words) | Sighting::Unknown(words)) =
-            &seen;
+        let (Sighting::InForce(words)
+        | Sighting::NotInForce(words)
+        | Sighting::Over(words)
+        | Sighting::Unknown(words)) = &seen;
         assert!(!words.contains("unreadable"), "{name}: {seen:?}");
     }
 }

@@ -18,10 +18,12 @@ use crate::topology::Topology;
 use crate::units::Duration;
 
 mod erased;
+mod hold;
 mod radius;
 mod registry;
 
 pub use erased::DynInjector;
+pub use hold::{CONTROL_GROUP, Hold, Holder, PROCESS};
 pub use radius::{BlastRadius, Extent, Touched};
 pub use registry::{Capability, FaultEntry, Registry, Requirement};
 
@@ -103,6 +105,9 @@ pub enum Sighting {
     InForce(String),
     /// The fault is not in force; the words say what was seen.
     NotInForce(String),
+    /// The fault was in force and is over by itself; the words say what proves both. Counts for
+    /// either; only faults that heal by themselves are seen so.
+    Over(String),
     /// Nothing can be said; the words say why. Counts for neither.
     Unknown(String),
 }
@@ -182,6 +187,12 @@ pub trait Injector: Send + Sync + 'static {
     /// How much it touches. Pure. `Err` names what the topology lacks, in the user's words.
     fn blast_radius(spec: &Self::Spec, topology: &Topology) -> Result<BlastRadius, FaultError>;
 
+    /// What no other fault may change while it is in force; an edge that it touches is always
+    /// among it. Pure.
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        Vec::new()
+    }
+
     /// The mechanism that the plan fixes, in a word or two: `proxy`, `SIGKILL`.
     fn mechanism(spec: &Self::Spec) -> String;
 
@@ -237,10 +248,25 @@ pub trait Injector: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Reverted, FaultError>> + Send;
 }
 
+/// One look ends after this time at the latest, unless its witness needs longer.
+pub const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// The deadline of a look that takes so long: more than that by a quarter, and by what a look takes
+/// on a busy machine.
+pub fn look_deadline(takes: Duration) -> Duration {
+    LOOK_MAX.max(takes.times(5).divided_by(4) + LOOK_MAX.divided_by(4))
+}
+
 /// Looks whether a fault is in force, with a connection of its own; never through the injector.
 pub trait Witness: Send + Sync {
     /// How it looks, in a few words: `HTTP probe on the edge`.
     fn method(&self) -> &'static str;
+
+    /// How long a look takes at least while a fault of this specification is in force, where that
+    /// is long: the fault must last for it, and a look is given more time than [`LOOK_MAX`].
+    fn look_takes(&self, _spec: &Value) -> Duration {
+        Duration::ZERO
+    }
 
     /// Called once before injection, with the armed record: what a healthy look is like here
     /// (a round-trip time, say). The answer is handed to every later look and is kept in the

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use harness_core::fault::{Cx, Debt, Sighting, Witness};
+use harness_core::fault::{Cx, Debt, LOOK_MAX, Sighting, Witness, look_deadline};
 use harness_core::ids::{FaultId, RunId, SignalId, TrialIndex};
 use harness_core::plan::WitnessPlan;
 use harness_core::signal::Observation;
@@ -14,8 +14,6 @@ use harness_core::topology::Topology;
 use harness_core::units::Duration;
 use tokio::sync::watch;
 
-/// One look ends after this time at the latest.
-pub(crate) const LOOK_MAX: Duration = Duration::from_secs(2);
 /// Beyond its deadline, a look is given this time to end by itself.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -89,7 +87,7 @@ pub(crate) async fn look_until(
         if left == Duration::ZERO {
             return Err(last);
         }
-        let deadline = left.min(LOOK_MAX);
+        let deadline = left.min(looker.deadline());
         if let Some((at, sighting)) = looker.look(around, deadline, began).await {
             let (is_wanted, seen) = agreement(sighting, wanted);
             last = seen;
@@ -111,11 +109,19 @@ fn agreement(sighting: Sighting, wanted: Wanted) -> (bool, String) {
     match sighting {
         Sighting::InForce(seen) => (wanted == Wanted::InForce, seen),
         Sighting::NotInForce(seen) => (wanted == Wanted::Gone, seen),
+        Sighting::Over(seen) => (true, seen),
         Sighting::Unknown(why) => (false, why),
     }
 }
 
 impl Looker<'_> {
+    fn deadline(&self) -> Duration {
+        match self {
+            Self::Witness(witness, debt) => look_deadline(witness.look_takes(debt.spec)),
+            Self::Signal { .. } => LOOK_MAX,
+        }
+    }
+
     /// One look and when it was made; `None` when there is nothing new.
     async fn look(
         &mut self,
@@ -231,6 +237,19 @@ mod tests {
         let row = row.unwrap();
         assert_eq!((row.since.nanos() / 1_000_000, row.seen.as_str()), (200, "refused"));
         assert_eq!(took.millis(), 250);
+    }
+
+    #[test]
+    fn what_is_over_was_in_force_and_is_gone() {
+        for (sighting, in_force, gone) in [
+            (Sighting::InForce(String::new()), true, false),
+            (Sighting::NotInForce(String::new()), false, true),
+            (Sighting::Over(String::new()), true, true),
+            (Sighting::Unknown(String::new()), false, false),
+        ] {
+            let agrees = |wanted| agreement(sighting.clone(), wanted).0;
+            assert_eq!((agrees(Wanted::InForce), agrees(Wanted::Gone)), (in_force, gone));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use harness_core::fault::Injector;
+use harness_core::fault::{Hold, Injector};
 use harness_core::time::{RunTime, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 use schemars::JsonSchema;
@@ -25,6 +25,7 @@ enum Flaw {
     VerifyIsAlwaysFalse,
     LateInjectIsAccepted,
     RecordNamesOther,
+    HoldsNothing,
     WitnessIsBlind,
     WitnessNeedsTheSystem,
 }
@@ -44,7 +45,9 @@ struct Shade {
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ShadeSpec {}
+struct ShadeSpec {
+    alone: bool,
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +75,11 @@ impl Injector for Shade {
     type Undo = ShadeDebt;
 
     fn blast_radius(_: &ShadeSpec, _: &Topology) -> Result<BlastRadius, FaultError> {
-        Ok(BlastRadius { edges: vec!["lamp".to_owned()], ..BlastRadius::default() })
+        Ok(BlastRadius { instances: vec!["lamp".to_owned()], ..BlastRadius::default() })
+    }
+
+    fn holds(spec: &ShadeSpec) -> Vec<Hold> {
+        if spec.alone { vec![Hold::Changed("the light")] } else { Vec::new() }
     }
 
     fn mechanism(_: &ShadeSpec) -> String {
@@ -88,7 +95,7 @@ impl Injector for Shade {
     }
 
     fn touched(_: &ShadeSpec, undo: &ShadeDebt, _: &Topology) -> Touched {
-        Touched::edges([undo.on.clone()])
+        Touched::instances([undo.on.clone()])
     }
 
     async fn inject(
@@ -199,7 +206,7 @@ impl World for Shade {
     }
 
     fn spec(&self) -> Value {
-        serde_json::json!({})
+        serde_json::json!({ "alone": !self.has(Flaw::HoldsNothing) })
     }
 
     fn patience(&self) -> Duration {
@@ -213,6 +220,7 @@ async fn a_good_injector_passes_and_each_flaw_breaks_its_law() {
         (Flaw::None, None),
         (Flaw::ArmActs, Some("verify is false before")),
         (Flaw::RecordNamesOther, Some("a record names no more than the plan")),
+        (Flaw::HoldsNothing, Some("a fault on instances has something of them for itself")),
         (Flaw::InjectDoesNothing, Some("verify is true between")),
         (Flaw::RevertDoesNothing, Some("the witness sees nothing after")),
         (Flaw::RevertIsNotIdempotent, Some("a second revert succeeds")),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted, Sighting, Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Hold, Injector, PROCESS, Requirement,
+    Reversibility, Reverted, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::{Instance, ProcessIdentity, Service, Topology};
@@ -257,6 +257,10 @@ impl<S: ContainerSpec> Injector for ContainerFault<S> {
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spec.targets().radius(topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Changed(PROCESS)]
     }
 
     fn mechanism(_spec: &S) -> String {

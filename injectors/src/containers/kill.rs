@@ -7,8 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Sighting,
-    Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted,
+    Sighting, Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -23,7 +23,7 @@ use super::fault::{
     ContainerDebt, Held, Listening, address_now, chosen, engine_of, is_answer, question,
 };
 use crate::process::{Presence, Signalled, kill, presence};
-use crate::proxy::{Question, Says, Seen, look, read, sum_up};
+use crate::proxy::{Question, Seen, look, read};
 use crate::targets::{Target, Targets, Which};
 
 /// How often the end of a killed process is looked for.
@@ -97,6 +97,10 @@ impl Injector for ContainerKill {
 
     fn blast_radius(spec: &KillSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spec.targets().radius(topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Changed(PROCESS)]
     }
 
     fn mechanism(_spec: &KillSpec) -> String {
@@ -243,10 +247,10 @@ impl KillWitness {
                 Presence::Alive => "lives",
                 Presence::Gone => "is gone",
             };
-            let words = format!("process {pid} of {} {word}; {seen}", held.container);
-            (said(presence, &seen), before.as_str(), words)
+            let words = format!("{before}: process {pid} of {} {word}; {seen}", held.container);
+            (said(presence, &seen), words)
         });
-        Ok(sum_up(futures_util::future::join_all(each).await.into_iter()))
+        Ok(sighting(futures_util::future::join_all(each).await))
     }
 
     /// At its address; and where its engine has put it since, if nobody answers there.
@@ -264,14 +268,43 @@ impl KillWitness {
     }
 }
 
-fn said(presence: Presence, seen: &Seen) -> Says {
+/// What one container says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It was not killed.
+    Lives,
+    /// It was killed, and nobody answers.
+    Down,
+    /// It was killed, and another process has taken its place.
+    Back,
+    /// Neither can be said.
+    Unclear,
+}
+
+fn said(presence: Presence, seen: &Seen) -> Found {
     match (presence, seen) {
-        // Lives on, or another process took its place.
-        (_, seen) if is_answer(seen) => Says::NotInForce,
+        (Presence::Alive, seen) if is_answer(seen) => Found::Lives,
+        (Presence::Gone, seen) if is_answer(seen) => Found::Back,
         (Presence::Gone, Seen::Refused | Seen::Reset | Seen::Closed | Seen::Unopened(_)) => {
-            Says::InForce
+            Found::Down
         }
-        (_, _) => Says::Nothing,
+        (_, _) => Found::Unclear,
+    }
+}
+
+/// An engine may be quicker than a row of looks: that all were killed is known by the kernel also
+/// when they are back.
+fn sighting(said: Vec<(Found, String)>) -> Sighting {
+    let are = |founds: &[Found]| said.iter().all(|(found, _)| founds.contains(found));
+    let (lives, back) = (are(&[Found::Lives]), are(&[Found::Back]));
+    let killed = are(&[Found::Down, Found::Back]);
+    let words = said.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>().join("; ");
+    match (lives, back, killed) {
+        _ if said.is_empty() => Sighting::Unknown("the record names no container".to_owned()),
+        (true, ..) => Sighting::NotInForce(words),
+        (_, true, _) => Sighting::Over(words),
+        (.., true) => Sighting::InForce(words),
+        (..) => Sighting::Unknown(words),
     }
 }
 
@@ -336,10 +369,29 @@ mod tests {
     #[test]
     fn both_the_process_and_the_connection_must_say_so() {
         let answered = Seen::Answered { status: 200, took: Vec::new() };
-        assert_eq!(said(Presence::Gone, &Seen::Refused), Says::InForce);
-        assert_eq!(said(Presence::Gone, &answered), Says::NotInForce, "it is back");
-        assert_eq!(said(Presence::Alive, &answered), Says::NotInForce);
-        assert_eq!(said(Presence::Alive, &Seen::Refused), Says::Nothing);
-        assert_eq!(said(Presence::Gone, &Seen::Silent), Says::Nothing);
+        assert_eq!(said(Presence::Gone, &Seen::Refused), Found::Down);
+        assert_eq!(said(Presence::Gone, &answered), Found::Back);
+        assert_eq!(said(Presence::Alive, &answered), Found::Lives);
+        assert_eq!(said(Presence::Alive, &Seen::Refused), Found::Unclear);
+        assert_eq!(said(Presence::Gone, &Seen::Silent), Found::Unclear);
+    }
+
+    #[test]
+    fn what_was_killed_and_is_back_is_over() {
+        let of = |founds: &[Found]| {
+            sighting(founds.iter().map(|found| (*found, format!("{found:?}"))).collect())
+        };
+        let words = |text: &str| text.to_owned();
+        for (founds, expected) in [
+            (&[Found::Lives][..], Sighting::NotInForce(words("Lives"))),
+            (&[Found::Down, Found::Down], Sighting::InForce(words("Down; Down"))),
+            (&[Found::Down, Found::Back], Sighting::InForce(words("Down; Back"))),
+            (&[Found::Back, Found::Back], Sighting::Over(words("Back; Back"))),
+            (&[Found::Back, Found::Lives], Sighting::Unknown(words("Back; Lives"))),
+            (&[Found::Back, Found::Unclear], Sighting::Unknown(words("Back; Unclear"))),
+        ] {
+            assert_eq!(of(founds), expected, "{founds:?}");
+        }
+        assert!(matches!(of(&[]), Sighting::Unknown(_)));
     }
 }

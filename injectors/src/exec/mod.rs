@@ -10,13 +10,14 @@ mod witness;
 
 pub use witness::ExecWitness;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Touched,
+    BlastRadius, Cx, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted, Touched,
 };
 use harness_core::topology::{Service, Topology};
 use harness_core::units::Ratio;
+use rustix::fs::{Access, access};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,13 +109,25 @@ pub struct Description {
 }
 
 /// Asks a program what it is. Errors when it is not one of ours.
-pub async fn describe(cx: &Cx<'_>, program: &std::path::Path) -> Result<Description, FaultError> {
+pub async fn describe(cx: &Cx<'_>, program: &Path) -> Result<Description, FaultError> {
     let described: Description = Ask::new(cx, program, "describe").ask().await?;
     if described.format != FORMAT {
         let why = format!("it speaks `{}`, this is {FORMAT}", described.format);
         return Err(failed("describe", program, &why));
     }
     Ok(described)
+}
+
+/// Refuses what is no program that this user may run.
+fn runnable(program: &Path) -> Result<(), FaultError> {
+    let runs = access(program, Access::EXEC_OK).map_err(std::io::Error::from).and_then(|()| {
+        let is_file = std::fs::metadata(program)?.is_file();
+        is_file.then_some(()).ok_or_else(|| std::io::ErrorKind::IsADirectory.into())
+    });
+    runs.map_err(|error| {
+        let action = format!("run {}", program.display());
+        FaultError::Failed { action, why: error.to_string() }
+    })
 }
 
 impl ExecUndo {
@@ -154,11 +167,18 @@ impl Injector for Exec {
         Ok(BlastRadius { instances, share, edges: edges.clone(), ..BlastRadius::default() })
     }
 
+    /// What a program does is its own affair; it may need what it acts on.
+    fn holds(_spec: &ExecSpec) -> Vec<Hold> {
+        vec![Hold::Needed(PROCESS)]
+    }
+
     fn mechanism(spec: &ExecSpec) -> String {
         spec.program.display().to_string()
     }
 
-    fn ready(_spec: &ExecSpec) -> Result<(), FaultError> {
+    fn ready(spec: &ExecSpec) -> Result<(), FaultError> {
+        runnable(&spec.program)?;
+        runnable(&spec.witness)?;
         permit::ready()
     }
 

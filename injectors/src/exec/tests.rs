@@ -172,6 +172,29 @@ fn spec(scripts: &Scripts) -> ExecSpec {
     serde_json::from_value(scripts.spec()).unwrap()
 }
 
+#[test]
+fn what_cannot_be_run_is_refused_before_a_run() {
+    let scripts = Scripts::new(INJECTOR);
+    let ready = |program: PathBuf, witness: PathBuf| {
+        let spec = ExecSpec { program, witness, ..spec(&scripts) };
+        <Exec as Injector>::ready(&spec).map_err(|error| error.to_string())
+    };
+    let [injector, witness] = ["injector", "witness"].map(|name| scripts.path(name));
+    assert_eq!(ready(injector.clone(), witness.clone()), Ok(()));
+    std::fs::write(scripts.path("text"), INJECTOR).unwrap();
+    for (name, why) in
+        [("nowhere", "No such file"), ("state", "directory"), ("text", "Permission denied")]
+    {
+        for found in [
+            ready(scripts.path(name), witness.clone()),
+            ready(injector.clone(), scripts.path(name)),
+        ] {
+            let error = found.unwrap_err();
+            assert!(error.contains(why) && error.contains(name), "{name}: {error}");
+        }
+    }
+}
+
 async fn arm_error(answer: &str) -> String {
     let scripts =
         Scripts::new(&INJECTOR.replace("arm) echo '{\"undo\":{\"file\":\"on\"}}'", answer));

@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{BlastRadius, Cx, FaultError, Touched};
+use harness_core::fault::{BlastRadius, Cx, FaultError, Hold, PROCESS, Touched};
 use harness_core::ids::ServiceName;
 use harness_core::topology::{ProcessIdentity, Topology};
 use harness_core::units::{Duration, Ratio};
@@ -266,6 +266,7 @@ impl LeasedSpec for BadReleaseSpec {
     const SUMMARY: &'static str = "a release with a flaw is rolled out to instances of a service";
     const MECHANISM: &'static str = "rollout by the supervisor";
     const CONTROL: &'static str = "supervisor";
+    const HOLDS: &'static [Hold] = &[Hold::Changed(PROCESS)];
     type Order = BadReleaseDebt;
 
     fn radius(&self, topology: &Topology) -> Result<BlastRadius, FaultError> {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
-    Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted,
+    Scope, Sighting, Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -188,6 +188,10 @@ impl Injector for ConfigDrift {
         spend::radius(spec.service.as_str(), topology)
     }
 
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Changed("the settings"), Hold::Needed(PROCESS)]
+    }
+
     fn mechanism(_spec: &ConfigDriftSpec) -> String {
         "change of a setting".to_owned()
     }
@@ -292,7 +296,7 @@ impl Witness for ConfigDriftWitness {
         Box::pin(async move {
             match Self::see(cx, undo).await? {
                 Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Unknown(why) => {
+                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                     let action = "see the setting in effect".to_owned();
                     Err(FaultError::Failed { action, why })
                 }

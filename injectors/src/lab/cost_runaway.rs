@@ -4,8 +4,8 @@
 //! which each job ends by itself. Beside that the batch runner ends them when the lease does.
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
-    Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted,
+    Scope, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::Topology;
@@ -118,6 +118,10 @@ impl Injector for CostRunaway {
 
     fn blast_radius(_: &CostRunawaySpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spend::radius(JOBS, topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Needed(PROCESS)]
     }
 
     fn mechanism(_spec: &CostRunawaySpec) -> String {

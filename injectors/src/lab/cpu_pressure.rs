@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 
+use harness_core::fault::{CONTROL_GROUP, Hold, PROCESS};
 use harness_core::ids::ServiceName;
 use harness_core::topology::ProcessIdentity;
 use harness_core::units::Ratio;
@@ -107,6 +108,7 @@ impl ProcessSpec for PressureSpec {
     const SUMMARY: &'static str = "instances of a service get only a small share of a processor";
     const MECHANISM: &'static str = "cgroup quota";
     const METHOD: &'static str = "throttled periods of the group and requests to the instance";
+    const HOLDS: &'static [Hold] = &[Hold::Changed(CONTROL_GROUP), Hold::Needed(PROCESS)];
     type Change = Squeezed;
 
     fn targets(&self) -> Targets<'_> {

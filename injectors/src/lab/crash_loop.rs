@@ -7,8 +7,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
-    Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultError, Hold, Injector, Reversibility, Reverted, Scope,
+    Sighting, Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -155,6 +155,10 @@ impl Injector for CrashLoop {
 
     fn blast_radius(spec: &CrashLoopSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         Targets { service: &spec.service, count: spec.count, which: spec.which }.radius(topology)
+    }
+
+    fn holds(spec: &CrashLoopSpec) -> Vec<Hold> {
+        PodKill::holds(&spec.kill())
     }
 
     fn mechanism(_spec: &CrashLoopSpec) -> String {

@@ -6,7 +6,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Touched,
+    BlastRadius, Cx, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted, Scope,
+    Touched,
 };
 use harness_core::ids::ServiceName;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -171,6 +172,10 @@ impl Injector for DiskFull {
 
     fn blast_radius(spec: &DiskFullSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         radius(&spec.targets(topology)?, topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Changed("the disk"), Hold::Needed(PROCESS)]
     }
 
     fn mechanism(_spec: &DiskFullSpec) -> String {

@@ -121,7 +121,7 @@ impl Witness for DiskWitness {
         Box::pin(async move {
             match Self::see(undo)? {
                 Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Unknown(why) => {
+                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                     Err(FaultError::Failed { action: "see room on the disk".to_owned(), why })
                 }
             }

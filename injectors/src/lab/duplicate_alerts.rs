@@ -1,7 +1,7 @@
 //! `duplicate-alerts`: every notification of the alerter goes out several times under one key, as
 //! after a retry whose answer was lost, or from a pair of alerters that do not know of each other.
 
-use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
+use harness_core::fault::{Cx, Debt, FaultError, Hold, PROCESS, Sighting, Witness};
 use harness_core::system::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,7 @@ impl LeasedSpec for DuplicateAlertsSpec {
     const SUMMARY: &'static str = "every notification of the alerter goes out several times";
     const MECHANISM: &'static str = "order to the alerter";
     const CONTROL: &'static str = ALERTER;
+    const HOLDS: &'static [Hold] = &[Hold::Changed("what it sends"), Hold::Needed(PROCESS)];
     type Order = DuplicateAlertsDebt;
 
     async fn order(
@@ -157,7 +158,7 @@ impl Witness for DuplicateAlertsWitness {
         Box::pin(async move {
             match Self::see(cx, undo).await? {
                 Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Unknown(why) => {
+                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                     let action = "see a heartbeat come once".to_owned();
                     Err(FaultError::Failed { action, why })
                 }

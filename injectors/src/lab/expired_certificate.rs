@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
+use harness_core::fault::{Cx, Debt, FaultError, Hold, PROCESS, Sighting, Witness};
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
 use harness_core::topology::Topology;
@@ -75,6 +75,7 @@ impl LeasedSpec for ExpiredCertificateSpec {
     const SUMMARY: &'static str = "a service shows a certificate that has expired";
     const MECHANISM: &'static str = "order to the pager";
     const CONTROL: &'static str = PAGER;
+    const HOLDS: &'static [Hold] = &[Hold::Changed("the certificate"), Hold::Needed(PROCESS)];
     type Order = ExpiredCertificateDebt;
 
     async fn order(
@@ -188,7 +189,7 @@ impl Witness for CertificateWitness {
         Box::pin(async move {
             match Self::see(cx, undo).await? {
                 Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Unknown(why) => {
+                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                     let action = format!("see the certificate of {PAGER} accepted");
                     Err(FaultError::Failed { action, why })
                 }

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 
+use harness_core::fault::{Hold, PROCESS};
 use harness_core::ids::ServiceName;
 use harness_core::topology::ProcessIdentity;
 use schemars::JsonSchema;
@@ -101,6 +102,8 @@ impl ProcessSpec for LimitSpec {
     const SUMMARY: &'static str = "instances of a service can open no more files and sockets";
     const MECHANISM: &'static str = "prlimit";
     const METHOD: &'static str = "/proc/PID/limits and connections to the instance";
+    const HOLDS: &'static [Hold] =
+        &[Hold::Changed("the limit of descriptors"), Hold::Needed(PROCESS)];
     type Change = Lowered;
 
     fn targets(&self) -> Targets<'_> {

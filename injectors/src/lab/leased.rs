@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Reversibility, Reverted, Scope,
-    Touched, Witness,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Hold, Injector, PROCESS, Reversibility,
+    Reverted, Scope, Touched, Witness,
 };
 use harness_core::topology::Topology;
 use hyper::Method;
@@ -59,6 +59,8 @@ pub(crate) trait LeasedSpec:
     const MECHANISM: &'static str;
     /// The service that takes the order, and the control of that name.
     const CONTROL: &'static str;
+    /// What no other fault may change beside it: it is taken back by the role itself, unless said.
+    const HOLDS: &'static [Hold] = &[Hold::Needed(PROCESS)];
     /// The undo record.
     type Order: Leased;
 
@@ -116,6 +118,10 @@ impl<S: LeasedSpec> Injector for LeasedFault<S> {
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spec.check(topology)?;
         spec.radius(topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        S::HOLDS.to_vec()
     }
 
     fn mechanism(_spec: &S) -> String {

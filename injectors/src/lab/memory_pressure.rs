@@ -5,8 +5,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Sighting,
-    Touched, Witness,
+    BlastRadius, CONTROL_GROUP, Cx, Debt, Effect, FaultError, Hold, Injector, PROCESS,
+    Reversibility, Reverted, Scope, Sighting, Touched, Witness,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::BoxFuture;
@@ -127,6 +127,7 @@ impl ProcessSpec for MemorySpec {
     const SUMMARY: &'static str = "instances of a service are killed when they want more memory";
     const MECHANISM: &'static str = "cgroup memory limit";
     const METHOD: &'static str = "kills in the group by the kernel, and requests to the instance";
+    const HOLDS: &'static [Hold] = &[Hold::Changed(PROCESS), Hold::Changed(CONTROL_GROUP)];
     type Change = Limited;
 
     fn targets(&self) -> Targets<'_> {
@@ -212,6 +213,10 @@ impl Injector for MemoryPressure {
 
     fn blast_radius(spec: &MemorySpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         ProcessFault::<MemorySpec>::blast_radius(spec, topology)
+    }
+
+    fn holds(spec: &MemorySpec) -> Vec<Hold> {
+        ProcessFault::<MemorySpec>::holds(spec)
     }
 
     fn mechanism(_spec: &MemorySpec) -> String {

@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, Touched,
+    BlastRadius, Cx, Effect, FaultError, Hold, Injector, PROCESS, Reversibility, Reverted, Scope,
+    Touched,
 };
 use harness_core::ids::ServiceName;
 use harness_core::system::SystemError;
@@ -83,6 +84,10 @@ impl Injector for PodKill {
 
     fn blast_radius(spec: &PodKillSpec, topology: &Topology) -> Result<BlastRadius, FaultError> {
         radius(&spec.targets(), topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![Hold::Changed(PROCESS)]
     }
 
     fn mechanism(_spec: &PodKillSpec) -> String {

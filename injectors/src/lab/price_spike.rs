@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU32;
 
-use harness_core::fault::{Cx, Debt, FaultError, Sighting, Witness};
+use harness_core::fault::{Cx, Debt, FaultError, Hold, PROCESS, Sighting, Witness};
 use harness_core::system::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,7 @@ impl LeasedSpec for PriceSpikeSpec {
     const SUMMARY: &'static str = "the cost feed charges several times the price";
     const MECHANISM: &'static str = "cost feed";
     const CONTROL: &'static str = METER;
+    const HOLDS: &'static [Hold] = &[Hold::Changed("the prices"), Hold::Needed(PROCESS)];
     type Order = PriceSpikeDebt;
 
     async fn order(

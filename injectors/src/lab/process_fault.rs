@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use harness_core::fault::{
-    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
-    Reverted, Scope, Sighting, Touched, Witness,
+    BlastRadius, Cx, Debt, Effect, FaultEntry, FaultError, Hold, Injector, Requirement,
+    Reversibility, Reverted, Scope, Sighting, Touched, Witness,
 };
 use harness_core::system::BoxFuture;
 use harness_core::topology::{ProcessIdentity, Topology};
@@ -55,6 +55,8 @@ pub(crate) trait ProcessSpec:
     const MECHANISM: &'static str;
     /// How the witness looks, in a few words.
     const METHOD: &'static str;
+    /// What no other fault may change beside it.
+    const HOLDS: &'static [Hold];
     /// What must be known of a process to change it, and to change it back.
     type Change: Serialize + DeserializeOwned + fmt::Debug + Send + Sync;
 
@@ -205,6 +207,10 @@ impl<S: ProcessSpec> Injector for ProcessFault<S> {
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
         radius(&spec.targets(), topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        S::HOLDS.to_vec()
     }
 
     fn mechanism(_spec: &S) -> String {

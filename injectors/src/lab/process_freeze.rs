@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 
+use harness_core::fault::{CONTROL_GROUP, Hold, PROCESS};
 use harness_core::ids::ServiceName;
 use harness_core::topology::ProcessIdentity;
 use schemars::JsonSchema;
@@ -41,6 +42,7 @@ impl ProcessSpec for FreezeSpec {
     const SUMMARY: &'static str = "instances of a service are frozen, and go on afterwards";
     const MECHANISM: &'static str = "cgroup freezer";
     const METHOD: &'static str = "the group's state and a request to the instance";
+    const HOLDS: &'static [Hold] = &[Hold::Changed(PROCESS), Hold::Changed(CONTROL_GROUP)];
     type Change = Frozen;
 
     fn targets(&self) -> Targets<'_> {

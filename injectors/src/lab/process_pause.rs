@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 
+use harness_core::fault::{Hold, PROCESS};
 use harness_core::ids::ServiceName;
 use harness_core::topology::ProcessIdentity;
 use rustix::process::Signal;
@@ -39,6 +40,7 @@ impl ProcessSpec for PauseSpec {
     const SUMMARY: &'static str = "instances of a service stand still, and go on afterwards";
     const MECHANISM: &'static str = "SIGSTOP";
     const METHOD: &'static str = "state in /proc and a request to the instance";
+    const HOLDS: &'static [Hold] = &[Hold::Changed(PROCESS)];
     type Change = Stop;
 
     fn targets(&self) -> Targets<'_> {

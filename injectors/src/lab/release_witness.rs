@@ -147,7 +147,7 @@ impl ReleaseWitness {
         let places = Places { addresses: each.collect::<Result<_, _>>()? };
         match Self::see(cx, undo, &places).await? {
             Sighting::NotInForce(_) => Ok(serde_json::to_value(places).expect("plain data")),
-            Sighting::InForce(why) | Sighting::Unknown(why) => {
+            Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                 let action = format!("see the releases of {}", undo.service);
                 Err(FaultError::Failed { action, why })
             }

@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Hold, Injector, Requirement, Reversibility,
     Reverted, Touched,
 };
 use harness_core::topology::Topology;
@@ -20,7 +20,7 @@ use super::inside::{self, INJECT, Inside};
 use super::namespace::Namespace;
 use super::nft::{Rule, script, table_name};
 use super::packet_witness::{PacketWitness, Sight};
-use super::place::Place;
+use super::place::{PACKETS, Place};
 use crate::permit;
 use crate::proxy::Says;
 
@@ -85,6 +85,10 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
 
     fn blast_radius(spec: &S, topology: &Topology) -> Result<BlastRadius, FaultError> {
         spec.place().radius(topology)
+    }
+
+    fn holds(_spec: &Self::Spec) -> Vec<Hold> {
+        vec![PACKETS]
     }
 
     fn mechanism(_spec: &S) -> String {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use harness_core::fault::{BlastRadius, FaultError, Touched};
+use harness_core::fault::{BlastRadius, FaultError, Hold, Touched};
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::topology::{Edge, Instance, Service, Topology};
 use harness_core::units::Ratio;
@@ -12,6 +12,9 @@ use crate::lab::refuse_control;
 
 /// A fault acts on so many addresses at most.
 pub(super) const ENDPOINTS_MAX: usize = 8;
+
+/// Those to and from a service; an edge has one fault at a time anyway.
+pub(super) const PACKETS: Hold = Hold::Changed("the packets");
 
 /// What packets are on their way to, or come from.
 #[derive(Debug, Clone, Copy)]

@@ -273,7 +273,7 @@ impl Witness for CollectorWitness {
         Box::pin(async move {
             match Self::see(cx, undo).await? {
                 Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Unknown(why) => {
+                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                     Err(FaultError::Failed { action: "see the collector scrape".to_owned(), why })
                 }
             }

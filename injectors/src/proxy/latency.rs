@@ -96,6 +96,10 @@ impl Symptom for LatencySpec {
         Question { requests, ..Question::once(silence) }
     }
 
+    fn takes(&self) -> Duration {
+        self.delay + self.jitter
+    }
+
     fn says(&self, _question: Question<'_>, slot: &Slot, seen: &Seen) -> (Says, String) {
         let Seen::Answered { status: 200, took } = seen else {
             return (Says::Nothing, seen.to_string());

@@ -129,6 +129,10 @@ pub trait Symptom: EdgeSpec {
     fn question(&self, deadline: Duration) -> Question<'_>;
     /// What the answers at one address say, and the words for it.
     fn says(&self, question: Question<'_>, slot: &Slot, seen: &Seen) -> (Says, String);
+    /// How long an answer takes at least while the fault is in force, where that is long.
+    fn takes(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether an answer with this status is one of a healthy callee.
     fn is_healthy(&self, status: u16) -> bool {
         status == 200
@@ -183,7 +187,7 @@ impl<S: Symptom> EdgeWitness<S> {
         loop {
             let sighting = look_once().await;
             match &sighting {
-                Sighting::InForce(_) => return Ok(sighting),
+                Sighting::InForce(_) | Sighting::Over(_) => return Ok(sighting),
                 Sighting::NotInForce(_) => {}
                 Sighting::Unknown(_) => unclear = Some(sighting.clone()),
             }
@@ -204,6 +208,10 @@ impl<S: Symptom> fmt::Debug for EdgeWitness<S> {
 impl<S: Symptom> Witness for EdgeWitness<S> {
     fn method(&self) -> &'static str {
         S::METHOD
+    }
+
+    fn look_takes(&self, spec: &Value) -> Duration {
+        S::deserialize(spec).map_or(Duration::ZERO, |spec| spec.takes())
     }
 
     fn baseline<'a>(

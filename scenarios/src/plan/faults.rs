@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness_core::diag::Span;
-use harness_core::fault::{Capability, FaultEntry, FaultError, Reversibility};
+use harness_core::fault::{Capability, FaultEntry, FaultError, Reversibility, look_deadline};
 use harness_core::ids::FaultId;
 use harness_core::plan::{FaultPlan, Phase, Plan, SystemPlan, WitnessPlan};
 use harness_core::units::Duration;
@@ -239,7 +239,11 @@ fn plan(
 ) -> Option<FaultPlan> {
     let spec = spec_value::read(entry, kind.injector.as_ref(), findings);
     let lasts = fault.lasts.as_ref().map(|lasts| lasts.value);
-    let effective_max = lasts.map_or(EFFECTIVE_WITHIN, |lasts| lasts.min(EFFECTIVE_WITHIN));
+    let takes = spec.as_ref().map_or(Duration::ZERO, |spec| kind.witness.look_takes(spec));
+    let looks = u64::from(fault.effective.when.as_ref().map_or(IN_A_ROW, |it| it.value.in_a_row));
+    let row = takes.times(looks);
+    let effective_max = EFFECTIVE_WITHIN.max(look_deadline(row));
+    let effective_max = lasts.map_or(effective_max, |lasts| lasts.min(effective_max));
     let effective = witness(&fault.effective, effective_max, signals, findings);
     let reverted = witness(&fault.reverted, REVERTED_WITHIN, signals, findings);
     let Some(spec) = spec else {
@@ -255,6 +259,11 @@ fn plan(
     };
     let mechanism = kind.injector.mechanism(&spec).ok()?;
     let lasts = lasts?;
+    if effective.by.is_none() && effective.within < row {
+        let said = fault.effective.within.as_ref().map(|within| within.span);
+        let span = said.or(fault.lasts.as_ref().map(|lasts| lasts.span)).unwrap_or(fault.place);
+        findings.push(unseen(span, effective.within, (looks, takes)));
+    }
     if let (Some(within), Some(said)) = (&fault.effective.within, &fault.lasts)
         && within.value > said.value
     {
@@ -281,6 +290,18 @@ fn plan(
         effective,
         reverted,
     })
+}
+
+/// A fault that is over, or given up, before its witness can have seen it.
+fn unseen(span: Span, within: Duration, (looks, takes): (u64, Duration)) -> Finding {
+    let least = takes.times(looks);
+    let message = format!("within {within} nobody can see that the fault is in force");
+    Finding::error(codes::IMPOSSIBLE_PHASES, span, message)
+        .label(format!("{looks} looks in a row take at least {least}"))
+        .hint(format!(
+            "give it longer than {least} by `for` and `within`, or ask for one look by \
+             `effective: {{when: failed}}`"
+        ))
 }
 
 fn witness(

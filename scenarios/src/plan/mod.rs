@@ -81,7 +81,8 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
         },
         findings,
     );
-    let safety = safety::lower(spec, system.as_ref(), &faults.plans, &arms, findings);
+    let safety =
+        safety::lower(spec, context.registry, system.as_ref(), &faults.plans, &arms, findings);
     if readable {
         let horizon = horizon::Horizon {
             load: load.as_ref(),

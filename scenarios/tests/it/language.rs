@@ -237,7 +237,8 @@ fn the_radius_is_what_the_scenario_names_unless_it_says_otherwise() {
     assert!(plan_of(&stricter, |_| {}).unwrap_err().contains("S029"));
 }
 
-/// Four faults on instances that chance decides: of `checkout`, which has three.
+/// Four faults, one after the other, on instances that chance decides: of `checkout`, which has
+/// three.
 const FOUR: &str = "apiVersion: gameday.dev/v1alpha1
 kind: Scenario
 metadata: {name: four}
@@ -246,9 +247,9 @@ spec:
   load: {rate: 400/s, request: {get: /}}
   faults:
     - {id: a, process-pause: {service: checkout}, for: 1s}
-    - {id: b, fd-limit: {service: checkout, room: 3}, for: 1s}
-    - {id: c, cpu-pressure: {service: checkout, share: 10%}, for: 1s}
-    - {id: d, pod-kill: {service: checkout}, for: 1s}
+    - {id: b, fd-limit: {service: checkout, room: 3}, at: 1s, for: 1s}
+    - {id: c, cpu-pressure: {service: checkout, share: 10%}, at: 2s, for: 1s}
+    - {id: d, pod-kill: {service: checkout}, at: 3s, for: 1s}
   expect:
     - successRate: {atLeast: 50%, during: fault}
 ";

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use harness_core::diag::Diagnostic;
 use harness_core::fault::{
-    BlastRadius, Capability, Cx, Debt, DynInjector, Effect, FaultEntry, FaultError, Injector,
-    Registry, Requirement, Reversibility, Reverted, Sighting, Touched, Witness,
+    BlastRadius, Capability, Cx, Debt, DynInjector, Effect, FaultEntry, FaultError, Hold, Injector,
+    PROCESS, Registry, Requirement, Reversibility, Reverted, Sighting, Touched, Witness,
 };
 use harness_core::ids::{EdgeName, ServiceName};
 use harness_core::plan::{Plan, TrialMode};
@@ -351,6 +351,10 @@ struct Blind;
 impl Witness for Blind {
     fn method(&self) -> &'static str {
         "none"
+    }
+
+    fn look_takes(&self, spec: &Value) -> Duration {
+        Latency::deserialize(spec).map_or(Duration::ZERO, |it| it.delay + it.jitter)
     }
 
     fn baseline<'a>(

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    BlastRadius, Cx, Effect, FaultError, Injector, Reversibility, Reverted, Scope, SpecError,
+    BlastRadius, Cx, Effect, FaultError, Hold, Injector, Reversibility, Reverted, Scope, SpecError,
     Touched, spec_schema,
 };
 use crate::system::BoxFuture;
@@ -28,6 +28,8 @@ pub trait DynInjector: Send + Sync {
     fn check(&self, spec: &Value) -> Result<Value, SpecError>;
     /// [`Injector::blast_radius`].
     fn blast_radius(&self, spec: &Value, topology: &Topology) -> Result<BlastRadius, FaultError>;
+    /// [`Injector::holds`].
+    fn holds(&self, spec: &Value) -> Result<Vec<Hold>, FaultError>;
     /// [`Injector::mechanism`].
     fn mechanism(&self, spec: &Value) -> Result<String, FaultError>;
     /// [`Injector::ready`].
@@ -124,6 +126,10 @@ impl<I: Injector> DynInjector for I {
 
     fn blast_radius(&self, spec: &Value, topology: &Topology) -> Result<BlastRadius, FaultError> {
         I::blast_radius(&read(SPEC, spec)?, topology)
+    }
+
+    fn holds(&self, spec: &Value) -> Result<Vec<Hold>, FaultError> {
+        Ok(I::holds(&read(SPEC, spec)?))
     }
 
     fn mechanism(&self, spec: &Value) -> Result<String, FaultError> {

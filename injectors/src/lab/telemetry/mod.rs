@@ -13,7 +13,7 @@ mod witness;
 
 use std::sync::Arc;
 
-use harness_core::fault::{Cx, FaultError, Registry};
+use harness_core::fault::{Cx, FaultError, Hold, PROCESS, Registry};
 use harness_core::ids::ServiceName;
 use harness_core::topology::Topology;
 use schemars::JsonSchema;
@@ -129,6 +129,7 @@ impl<S: TelemetrySpec> LeasedSpec for S {
     const SUMMARY: &'static str = <S as TelemetrySpec>::SUMMARY;
     const MECHANISM: &'static str = "order to the collector";
     const CONTROL: &'static str = COLLECTOR;
+    const HOLDS: &'static [Hold] = &[Hold::Changed("what it tells"), Hold::Needed(PROCESS)];
     type Order = TelemetryDebt;
 
     async fn order(

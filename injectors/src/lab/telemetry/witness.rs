@@ -191,7 +191,7 @@ impl<S: TelemetrySpec> TelemetryWitness<S> {
         }
         match sighting {
             Sighting::NotInForce(_) => Ok(serde_json::to_value(before).expect("plain data")),
-            Sighting::InForce(why) | Sighting::Unknown(why) => {
+            Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
                 let action = "see the collector tell what the services expose".to_owned();
                 Err(FaultError::Failed { action, why })
             }

@@ -10,7 +10,7 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, OnceLock};
 
 use harness_core::fault::{
-    BlastRadius, Cx, Effect, FaultEntry, FaultError, Injector, Requirement, Reversibility,
+    BlastRadius, Cx, Effect, FaultEntry, FaultError, Hold, Injector, Requirement, Reversibility,
     Reverted, Touched,
 };
 use harness_core::ids::{EdgeName, ServiceName};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inside::{self, INJECT, Inside};
 use super::namespace::{Namespace, NamespaceName};
-use super::place::{Place, one_of};
+use super::place::{PACKETS, Place, one_of};
 use crate::capabilities::packets_are_delayed_by;
 use crate::permit;
 use netem::Netem;
@@ -179,6 +179,11 @@ impl Injector for PacketDelay {
         topology: &Topology,
     ) -> Result<BlastRadius, FaultError> {
         spec.place().radius(topology)
+    }
+
+    fn holds(spec: &PacketDelaySpec) -> Vec<Hold> {
+        let queues = format!("the queues in the namespace `{}`", spec.namespace);
+        vec![PACKETS, Hold::Place(queues)]
     }
 
     fn mechanism(_spec: &PacketDelaySpec) -> String {

@@ -17,6 +17,10 @@ macro_rules! harmless {
                 radius(s, topology)
             }
 
+            fn holds(_: &$spec) -> Vec<Hold> {
+                vec![Hold::Changed(PROCESS)]
+            }
+
             fn mechanism(_: &$spec) -> String {
                 $mechanism.to_owned()
             }

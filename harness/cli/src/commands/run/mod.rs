@@ -125,7 +125,7 @@ fn refuse_unready(plan: &Plan) -> Result<(), Failure> {
         let entry = registry.entry(&fault.kind, &plan.system.kind);
         let ready = entry.map_or(Ok(()), |entry| entry.injector.ready(&fault.spec));
         ready.map_err(|error| {
-            Failure::refused(format!("fault {} has no place here: {error}", fault.id))
+            Failure::refused(format!("fault {} cannot be injected here: {error}", fault.id))
         })?;
     }
     Ok(())
