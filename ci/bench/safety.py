@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,13 +35,18 @@ spec:
 OUTAGE = "    - {{id: f{n}, dependency-outage: {{edge: '{edge}', mode: blackhole}}, for: 30s}}"
 SHOP_EDGE = OUTAGE.format(n=0, edge="edge->checkout")
 LASTING_MS = 500
+# Edges whose callees go on running.
+CUT = ("checkout->payments", "checkout->store", "edge->checkout", "worker->payments")
 
 
 class Lab:
     """A lab in a directory of its own, with the runs on it."""
 
-    def __init__(self, gameday):
-        self.gameday = gameday
+    def __init__(self, gameday, namespace=None):
+        self.gameday = [gameday]
+        if namespace:
+            # `ip netns exec` would hide the cgroups.
+            self.gameday = ["nsenter", f"--net=/run/netns/{namespace}", gameday]
         self.folder = tempfile.TemporaryDirectory()
         self.path = pathlib.Path(self.folder.name)
         self.number = 0
@@ -55,7 +61,7 @@ class Lab:
 
     def call(self, *words, codes=(0,)):
         done = subprocess.run(
-            [self.gameday, *words], cwd=self.path, capture_output=True, text=True, timeout=STEP_MAX_S
+            [*self.gameday, *words], cwd=self.path, capture_output=True, text=True, timeout=STEP_MAX_S
         )
         if done.returncode not in codes:
             sys.exit(f"gameday {' '.join(words)} ended with {done.returncode}: {done.stderr}")
@@ -66,7 +72,7 @@ class Lab:
         runs = f"runs-{self.number}"
         text = SCENARIO.format(faults=faults, guardrails=guardrails)
         (self.path / "bench.yaml").write_text(text, encoding="utf-8")
-        words = [self.gameday, "run", "bench.yaml", "--lab", "shop", "--runs", runs, "--quiet"]
+        words = [*self.gameday, "run", "bench.yaml", "--lab", "shop", "--runs", runs, "--quiet"]
         child = subprocess.Popen(
             words, cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -198,7 +204,9 @@ TAIL = """
 T1: 20 edges of one proxy process are black holes, each of 1,000 connections has a request held \
 back, and the clock runs from the interrupt to the last of these requests at the callee, which \
 answers them only then. Callers, callee, proxy and harness share the cores. \
-T2 takes ten services of the lab, each with a limit on descriptors and a stop. It runs from the abort's entry in the journal to the answer of the last revert; its proof by the \
+T2 takes eight services of the lab, each with a limit on descriptors under a stop, by SIGSTOP or by \
+the freezer, and four edges that rules of the kernel cut. What a supervisor must start again takes its \
+own time and is not among them. It runs from the abort's entry in the journal to the answer of the last revert; its proof by the \
 witness, which looks 3 times in a row every 50 ms, comes later and is shown apart. T3 starts a cold \
 `gameday undo` after watchdog and harness were both killed with `kill -9`; it ends when the witness \
 has proven the fault gone. T4 runs from the moment at which a breach had lasted as long as the \
@@ -223,12 +231,14 @@ def main():
     print(aside("the same, until the callers have all answers", callers), flush=True)
     callee, _ = proxy_off(time_to_safe, rounds, "opened-under-fault")
     print(aside("the same, of 1,000 connections that the proxy has yet to dial", callee), flush=True)
-    with Lab(gameday) as lab:
-        faults, count = os_faults()
+    with Namespace() as namespace, Lab(gameday, namespace) as lab:
+        faults, count = os_faults(namespace)
         pairs = [time_to_off(lab, faults, count) for _ in range(rounds)]
-        name = f"T2: abort, until {count} stops and limits of the lab's processes are reverted"
+        kinds = "stops, freezes, limits and cuts by nftables" if namespace else "stops and limits"
+        name = f"T2: abort, until {count} {kinds} are reverted"
         print(line(name, [off for off, _ in pairs], 250))
         print(line("T2, proven by witnesses", [proven for _, proven in pairs], 1000), flush=True)
+    with Lab(gameday) as lab:
         cold = [after_kill(lab) for _ in range(rounds)]
         print(line("T3: `kill -9`, then a cold `undo` to verified clean", cold, 500), flush=True)
         trips = [after_guardrail(lab) for _ in range(rounds)]
@@ -244,18 +254,47 @@ def proxy_off(time_to_safe, rounds, opened):
     return zip(*pairs)
 
 
-def os_faults():
-    """Two faults of processes on each of ten services: each can open four descriptors more and no
-    others, and a second later it stands still."""
-    services = "payments store worker jobs meter pager collector alerter cap edge".split()
-    lines = [
-        f"    - {{id: short-{name}, fd-limit: {{service: {name}, room: 4}}, for: 30s}}"
-        for name in services
-    ] + [
-        f"    - {{id: still-{name}, process-pause: {{service: {name}}}, at: 1s, for: 29s}}"
-        for name in services
-    ]
+def os_faults(namespace):
+    """Faults in the kernel, twenty of them: on each of eight services a limit of descriptors, and a
+    second later it stands still, by SIGSTOP or by the freezer; and four edges are cut by nftables,
+    where there is a network namespace for it, else two more services have both."""
+    services = "worker jobs meter pager collector alerter cap edge".split()
+    lines = []
+    if namespace:
+        for number, edge in enumerate(CUT):
+            spec = f"{{namespace: {namespace}, edge: '{edge}', mode: drop}}"
+            lines.append(f"    - {{id: cut-{number}, partition: {spec}, for: 30s}}")
+    else:
+        services += ["payments", "store"]
+    for name in services:
+        limit = f"fd-limit: {{service: {name}, room: 4}}"
+        lines.append(f"    - {{id: short-{name}, {limit}, for: 30s}}")
+    for number, name in enumerate(services):
+        kind = "process-freeze" if namespace and number % 2 else "process-pause"
+        lines.append(f"    - {{id: still-{name}, {kind}: {{service: {name}}}, at: 1s, for: 29s}}")
     return "\n".join(lines), len(lines)
+
+
+class Namespace:
+    """A network namespace of our own, for rules of the kernel; `None` where it cannot be had."""
+
+    def __enter__(self):
+        self.name = f"gameday-bench-{os.getpid()}"
+        tried = (
+            f"ip netns add {self.name}",
+            f"ip -n {self.name} link set lo up",
+            f"ip netns exec {self.name} nft add table inet probe",
+            f"ip netns exec {self.name} nft delete table inet probe",
+        )
+        works = os.geteuid() == 0 and shutil.which("nft") and shutil.which("nsenter")
+        works = works and all(
+            subprocess.run(words.split(), capture_output=True, check=False).returncode == 0
+            for words in tried
+        )
+        return self.name if works else None
+
+    def __exit__(self, *_):
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,11 @@ fn check_radius(
     }
 }
 
+fn holder<'a>(fault: &'a FaultPlan, holds: &'a [Hold]) -> Holder<'a> {
+    let (from, until) = (fault.at, fault.at + fault.lasts);
+    Holder { holds, radius: &fault.radius, from, until }
+}
+
 /// Two faults that want the same at one time: neither could be seen, or put back, alone.
 fn check_conflicts(
     spec: &Spec,
@@ -196,14 +201,11 @@ fn check_conflicts(
         for (earlier, held) in faults[..index].iter().zip(&holds) {
             let together =
                 |arm: &Arm| [later, earlier].iter().all(|it| arm.faults.contains(&it.id));
-            let apart =
-                later.at >= earlier.at + earlier.lasts || earlier.at >= later.at + later.lasts;
-            if apart || !arms.iter().any(together) {
+            if !arms.iter().any(together) {
                 continue;
             }
-            let one = Holder { holds: held, radius: &earlier.radius };
-            let other = Holder { holds: &holds[index], radius: &later.radius };
-            let Some(both) = one.contests(&other) else { continue };
+            let one = holder(earlier, held);
+            let Some(both) = one.contests(&holder(later, &holds[index])) else { continue };
             findings.push(
                 Finding::error(
                     codes::FAULT_CONFLICT,

@@ -2,6 +2,7 @@
 //! by the plan, as neither could be seen, or put back, alone.
 
 use super::BlastRadius;
+use crate::units::Duration;
 
 /// The process of an instance. What ends it, or makes it stand still, takes it from everybody who
 /// would be answered by it.
@@ -27,12 +28,22 @@ pub struct Holder<'a> {
     pub holds: &'a [Hold],
     /// What it touches.
     pub radius: &'a BlastRadius,
+    /// When it begins, in the fault phase.
+    pub from: Duration,
+    /// When it ends there.
+    pub until: Duration,
 }
 
 impl Holder<'_> {
     /// What both want, in words: an edge, a thing of an instance, or a place. `None` when they may
-    /// be in force at one time. What chance may choose counts as chosen.
+    /// be in force as they are planned. What chance may choose counts as chosen.
+    ///
+    /// What one needs and the other changes may be changed within its time: it is seen before that,
+    /// and put back after it.
     pub fn contests(&self, other: &Self) -> Option<String> {
+        if self.until <= other.from || other.until <= self.from {
+            return None;
+        }
         let common = |mine: &[String], theirs: &[String]| {
             mine.iter().find(|name| theirs.contains(name)).cloned()
         };
@@ -43,16 +54,30 @@ impl Holder<'_> {
         let by_chance = self.radius.at_most.or(other.radius.at_most).is_some();
         let chance = if by_chance { ", if chance chooses it" } else { "" };
         let pairs = self.holds.iter().flat_map(|mine| other.holds.iter().map(move |it| (mine, it)));
-        pairs.into_iter().find_map(|pair| match pair {
-            (Hold::Changed(mine), Hold::Changed(theirs) | Hold::Needed(theirs))
-            | (Hold::Needed(mine), Hold::Changed(theirs))
-                if mine == theirs =>
-            {
-                instance.as_ref().map(|instance| format!("{mine} of `{instance}`{chance}"))
-            }
-            (Hold::Place(mine), Hold::Place(theirs)) if mine == theirs => Some(mine.clone()),
-            _ => None,
+        pairs.into_iter().find_map(|(mine, theirs)| {
+            let thing = match (mine, theirs) {
+                (Hold::Place(mine), Hold::Place(theirs)) => {
+                    return (mine == theirs).then(|| mine.clone());
+                }
+                (Hold::Changed(mine), Hold::Changed(theirs)) if mine == theirs => mine,
+                (Hold::Changed(mine), Hold::Needed(theirs))
+                    if mine == theirs && !self.is_within(other) =>
+                {
+                    mine
+                }
+                (Hold::Needed(mine), Hold::Changed(theirs))
+                    if mine == theirs && !other.is_within(self) =>
+                {
+                    mine
+                }
+                _ => return None,
+            };
+            instance.as_ref().map(|instance| format!("{thing} of `{instance}`{chance}"))
         })
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.from > other.from && self.until <= other.until
     }
 }
 
@@ -69,11 +94,19 @@ mod tests {
         BlastRadius { instances, ..BlastRadius::default() }
     }
 
+    fn holder<'a>(
+        holds: &'a [Hold],
+        radius: &'a BlastRadius,
+        (from, until): (u64, u64),
+    ) -> Holder<'a> {
+        let [from, until] = [from, until].map(Duration::from_secs);
+        Holder { holds, radius, from, until }
+    }
+
     /// In both directions.
-    fn contested(one: (&[Hold], &BlastRadius), other: (&[Hold], &BlastRadius)) -> Option<String> {
-        let holder = |(holds, radius)| Holder { holds, radius };
-        let found = holder(one).contests(&holder(other));
-        assert_eq!(holder(other).contests(&holder(one)), found, "it does not matter who asks");
+    fn contested(one: Holder<'_>, other: Holder<'_>) -> Option<String> {
+        let found = one.contests(&other);
+        assert_eq!(other.contests(&one), found, "it does not matter who asks");
         found
     }
 
@@ -90,22 +123,49 @@ mod tests {
             (ORDER, ORDER, None),
             (&[], PAUSE, None),
         ] {
+            let mine = holder(mine, first, (0, 3));
+            let of = |radius, time| contested(mine, holder(theirs, radius, time));
             let words = thing.map(|thing| format!("{thing} of `a/a-0`"));
-            assert_eq!(contested((mine, first), (theirs, both)), words, "{mine:?} {theirs:?}");
-            assert_eq!(contested((mine, first), (theirs, second)), None, "{mine:?} {theirs:?}");
+            assert_eq!(of(both, (1, 4)), words, "{mine:?} {theirs:?}");
+            assert_eq!(of(second, (1, 4)), None, "{mine:?} {theirs:?}");
+            assert_eq!(of(both, (3, 4)), None, "one after the other: {mine:?} {theirs:?}");
         }
+    }
+
+    #[test]
+    fn what_is_needed_may_be_changed_in_between() {
+        let radius = &on(&["a/a-0"]);
+        let of = |changer: (u64, u64)| {
+            contested(holder(LIMIT, radius, (1, 5)), holder(PAUSE, radius, changer)).is_some()
+        };
+        for (changer, refused) in
+            [((2, 4), false), ((2, 5), false), ((2, 6), true), ((1, 3), true), ((0, 9), true)]
+        {
+            assert_eq!(of(changer), refused, "{changer:?}");
+        }
+        let limits = [(1, 5), (2, 4)].map(|time| holder(LIMIT, radius, time));
+        assert!(contested(limits[0], limits[1]).is_some(), "two changes are never told apart");
+    }
+
+    #[test]
+    fn chance_may_choose_the_same() {
+        let random = &BlastRadius { at_most: Some(1), ..on(&["a/a-0", "a/a-1"]) };
+        let found = contested(holder(PAUSE, random, (0, 1)), holder(PAUSE, random, (0, 1)));
+        assert_eq!(found.as_deref(), Some("the process of `a/a-0`, if chance chooses it"));
     }
 
     #[test]
     fn an_edge_and_a_place_have_one_fault_at_a_time() {
         let edges = |name: &str| BlastRadius { edges: vec![name.to_owned()], ..on(&["a/a-0"]) };
-        let (there, here) = (edges("a->b"), edges("b->c"));
-        assert_eq!(contested((&[], &there), (&[], &there)).as_deref(), Some("`a->b`"));
+        let (there, here) = (&edges("a->b"), &edges("b->c"));
+        let of = |mine, one, theirs, other| {
+            contested(holder(mine, one, (0, 3)), holder(theirs, other, (1, 2)))
+        };
+        assert_eq!(of(&[], there, &[], there).as_deref(), Some("`a->b`"));
         let place = |name: &str| vec![Hold::Place(format!("the queues in `{name}`"))];
-        let (one, two) = (place("n"), place("m"));
-        let found = contested((&one, &there), (&one, &here));
-        assert_eq!(found.as_deref(), Some("the queues in `n`"));
-        assert_eq!(contested((&one, &there), (&two, &here)), None);
-        assert_eq!(contested((&one, &there), (PAUSE, &here)), None);
+        let (one, two) = (&place("n"), &place("m"));
+        assert_eq!(of(one, there, one, here).as_deref(), Some("the queues in `n`"));
+        assert_eq!(of(one, there, two, here), None);
+        assert_eq!(of(one, there, PAUSE, here), None);
     }
 }

@@ -172,7 +172,9 @@ pub(super) fn kill_at_each_line(
     kind: &str,
     text: &dyn Fn(&str) -> String,
 ) {
-    let file = place.write(&format!("{kind}.yaml"), &text("500ms"));
+    // A row of looks at that one takes longer.
+    let lasts = if kind == "latency" { "2s" } else { "500ms" };
+    let file = place.write(&format!("{kind}.yaml"), &text(lasts));
     for line in 1..=LINES {
         kill_at(place, attacked, (kind, &file), line);
     }
