@@ -250,7 +250,7 @@ impl KillWitness {
             let words = format!("{before}: process {pid} of {} {word}; {seen}", held.container);
             (said(presence, &seen), words)
         });
-        Ok(sighting(futures_util::future::join_all(each).await))
+        Ok(sighting(&futures_util::future::join_all(each).await))
     }
 
     /// At its address; and where its engine has put it since, if nobody answers there.
@@ -294,7 +294,7 @@ fn said(presence: Presence, seen: &Seen) -> Found {
 
 /// An engine may be quicker than a row of looks: that all were killed is known by the kernel also
 /// when they are back.
-fn sighting(said: Vec<(Found, String)>) -> Sighting {
+fn sighting(said: &[(Found, String)]) -> Sighting {
     let are = |founds: &[Found]| said.iter().all(|(found, _)| founds.contains(found));
     let (lives, back) = (are(&[Found::Lives]), are(&[Found::Back]));
     let killed = are(&[Found::Down, Found::Back]);
@@ -379,7 +379,8 @@ mod tests {
     #[test]
     fn what_was_killed_and_is_back_is_over() {
         let of = |founds: &[Found]| {
-            sighting(founds.iter().map(|found| (*found, format!("{found:?}"))).collect())
+            let said: Vec<_> = founds.iter().map(|found| (*found, format!("{found:?}"))).collect();
+            sighting(&said)
         };
         let words = |text: &str| text.to_owned();
         for (founds, expected) in [
