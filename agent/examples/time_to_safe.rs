@@ -260,6 +260,7 @@ fn plan(topology: &Topology) -> ended::Result<Plan> {
             fault
         })
         .collect();
+    plan.safety.radius.edges = u32::try_from(EDGES)?;
     let faults = plan.faults.iter().map(|fault| fault.id.clone()).collect();
     let arm = plan.trials.planned.first().ok_or("the plan has a trial")?.arm.clone();
     plan.arms = vec![Arm { name: arm.clone(), faults }];

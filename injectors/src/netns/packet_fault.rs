@@ -145,10 +145,11 @@ impl<S: PacketSpec> Injector for PacketFault<S> {
         // Rules go with their namespace.
         let Some(door) = undo.namespace.reach() else { return Ok(Reverted::WasClean) };
         let nft = Inside { cx, door: &door, verb: "revert" };
-        if !nft.has(&undo.table).await? {
-            return Ok(Reverted::WasClean);
+        // Each question is a program of its own: it is asked only where nothing could be deleted.
+        match nft.delete(&undo.table).await {
+            Ok(()) => Ok(Reverted::PutBack),
+            Err(error) if nft.has(&undo.table).await? => Err(error),
+            Err(_) => Ok(Reverted::WasClean),
         }
-        nft.delete(&undo.table).await?;
-        Ok(Reverted::PutBack)
     }
 }
