@@ -4,6 +4,7 @@
 //! when an earlier one failed, as far as it can without repeating the same complaint.
 
 mod automation;
+mod conflicts;
 mod containers;
 mod cost;
 mod expectations;
@@ -81,8 +82,8 @@ pub(crate) fn lower(spec: &Spec, context: &Context<'_>, findings: &mut Findings)
         },
         findings,
     );
-    let safety =
-        safety::lower(spec, context.registry, system.as_ref(), &faults.plans, &arms, findings);
+    let safety = safety::lower(spec, system.as_ref(), &faults.plans, &arms, findings);
+    conflicts::refuse(context.registry, system.as_ref(), &faults, &arms, findings);
     if readable {
         let horizon = horizon::Horizon {
             load: load.as_ref(),

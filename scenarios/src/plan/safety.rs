@@ -1,7 +1,7 @@
 //! Limits and guardrails; and whether the faults keep to them.
 
 use harness_core::diag::Span;
-use harness_core::fault::{Extent, Hold, Holder, Registry};
+use harness_core::fault::Extent;
 use harness_core::plan::{Arm, FaultPlan, Guard, Guardrail, RadiusLimit, SafetyPlan, SystemPlan};
 use harness_core::topology::Topology;
 use harness_core::units::{Duration, Ratio};
@@ -21,7 +21,6 @@ const STALE_FOR: Duration = Duration::from_secs(3);
 
 pub(super) fn lower(
     spec: &Spec,
-    registry: &Registry,
     system: Option<&SystemPlan>,
     faults: &[FaultPlan],
     arms: &[Arm],
@@ -31,7 +30,6 @@ pub(super) fn lower(
         arms.iter().map(|arm| extent(system, faults_of(arm, faults))).collect();
     let radius = radius(&spec.safety.radius, faults, &extents);
     check_radius(spec, &radius, faults, &extents, findings);
-    check_conflicts(spec, registry, system, faults, arms, findings);
     SafetyPlan {
         environments: environments(spec, system, findings),
         radius,
@@ -164,58 +162,5 @@ fn check_radius(
         let span = said.max_for.as_ref().map(|max_for| max_for.span);
         let (lasts, allowed) = (fault.lasts.to_string(), limit.max_for.to_string());
         findings.push(exceeded(span, "time", lasts, allowed));
-    }
-}
-
-fn holder<'a>(fault: &'a FaultPlan, holds: &'a [Hold]) -> Holder<'a> {
-    let (from, until) = (fault.at, fault.at + fault.lasts);
-    Holder { holds, radius: &fault.radius, from, until }
-}
-
-/// Two faults that want the same at one time: neither could be seen, or put back, alone.
-fn check_conflicts(
-    spec: &Spec,
-    registry: &Registry,
-    system: Option<&SystemPlan>,
-    faults: &[FaultPlan],
-    arms: &[Arm],
-    findings: &mut Findings,
-) {
-    let holds = |fault: &FaultPlan| {
-        let entry = system.and_then(|system| registry.entry(&fault.kind, &system.kind));
-        entry.and_then(|entry| entry.injector.holds(&fault.spec).ok()).unwrap_or_default()
-    };
-    let holds: Vec<Vec<Hold>> = faults.iter().map(holds).collect();
-    let place = |id: &str| {
-        let fault = spec.faults.iter().find(|fault| {
-            fault.id.as_ref().map_or_else(
-                || fault.kinds.first().is_some_and(|kind| kind.key.value == id),
-                |said| said.value == id,
-            )
-        });
-        fault.map_or(spec.metadata.name.span, |fault| {
-            fault.id.as_ref().map_or(fault.place, |id| id.span)
-        })
-    };
-    for (index, later) in faults.iter().enumerate() {
-        for (earlier, held) in faults[..index].iter().zip(&holds) {
-            let together =
-                |arm: &Arm| [later, earlier].iter().all(|it| arm.faults.contains(&it.id));
-            if !arms.iter().any(together) {
-                continue;
-            }
-            let one = holder(earlier, held);
-            let Some(both) = one.contests(&holder(later, &holds[index])) else { continue };
-            findings.push(
-                Finding::error(
-                    codes::FAULT_CONFLICT,
-                    place(later.id.as_str()),
-                    format!("`{}` and `{}` cannot be in force at one time", earlier.id, later.id),
-                )
-                .label(format!("both act on {both}"))
-                .hint("let one begin after the other has ended, or put them into arms of their own")
-                .related(place(earlier.id.as_str()), "the other one"),
-            );
-        }
     }
 }
