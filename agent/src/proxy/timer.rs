@@ -2,9 +2,9 @@
 //!
 //! The runtime's own timer counts whole milliseconds, which is too coarse for a delay of one. A
 //! machine that sleeps wakes late, by some tens of microseconds, or some hundreds after a long
-//! sleep; the timer learns by how much and is set so much earlier. What is left then is waited for
-//! awake, or slept once more if it is longer: a short sleep ends on time. It never wakes anybody
-//! early.
+//! sleep. So a long sleep ends well before the instant, and a short one follows; the timer learns
+//! by how much short ones end late and is set so much earlier. What is left then is waited for
+//! awake, or slept once more if it is longer. It never wakes anybody early.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,6 +22,10 @@ use tokio::io::unix::AsyncFd;
 
 use super::clock::monotonic_nanos;
 
+/// A longer sleep than this, in nanoseconds, ends the approach before what is due.
+const LONG_NANOS: u64 = 5_000_000;
+/// Later than this no long sleep ends, on a machine that does not stand still.
+const APPROACH_NANOS: u64 = 2_000_000;
 /// The timer is set at most so much earlier, in nanoseconds.
 const LEAD_NANOS_MAX: u64 = 400_000;
 /// One wake changes what was learned by so much, and twice as much each time that the next one
@@ -66,7 +70,7 @@ impl Lead {
     /// Learns from a wake at `now` for what is due at `first`.
     fn learn(&mut self, first: u64, now: u64) {
         if first.saturating_sub(now) > LEAD_NANOS_MAX {
-            // Whom it was set for waits no more.
+            // The end of a long sleep, or whom it was set for waits no more.
             return;
         }
         let up = now >= first;
@@ -83,10 +87,16 @@ impl Lead {
 }
 
 impl Waiting {
-    /// What the descriptor is set to for what is due at `first`. Never 0: that would switch it off.
-    fn instant(&self, first: u64) -> u64 {
-        let again = self.woken_for == first;
-        let lead = if again { self.lead.nanos.min(REST_NANOS_MAX) } else { self.lead.nanos };
+    /// What the descriptor is set to at `now` for what is due at `first`. Never 0: that would
+    /// switch it off.
+    fn instant(&self, first: u64, now: u64) -> u64 {
+        let lead = if first.saturating_sub(now) > LONG_NANOS {
+            APPROACH_NANOS
+        } else if self.woken_for == first {
+            self.lead.nanos.min(REST_NANOS_MAX)
+        } else {
+            self.lead.nanos
+        };
         first.saturating_sub(lead).max(1)
     }
 }
@@ -145,12 +155,13 @@ impl Timer {
             if waiting.woken_for != first {
                 waiting.lead.learn(first, now);
             }
-            if first.saturating_sub(now) <= REST_NANOS_MAX {
+            let rest = first.saturating_sub(now);
+            if rest <= REST_NANOS_MAX {
                 while now < first {
                     std::hint::spin_loop();
                     now = monotonic_nanos();
                 }
-            } else {
+            } else if rest <= LEAD_NANOS_MAX {
                 waiting.woken_for = first;
             }
         }
@@ -164,7 +175,7 @@ impl Timer {
     /// Sets the descriptor for the first instant, where it is set for a later one or for none.
     fn arm(&self, waiting: &mut Waiting) {
         let Some((&(first, _), _)) = waiting.wakers.first_key_value() else { return };
-        let instant = waiting.instant(first);
+        let instant = waiting.instant(first, monotonic_nanos());
         if waiting.armed != 0 && waiting.armed <= instant {
             return;
         }
@@ -296,16 +307,31 @@ mod tests {
     }
 
     #[test]
+    fn a_long_sleep_ends_well_before_and_a_short_one_follows() {
+        let (now, lead) = (1_000_000_000, Lead { nanos: 60_000, ..Lead::default() });
+        let waiting = Waiting { lead, ..Waiting::default() };
+        let long = now + LONG_NANOS + 1;
+        assert_eq!(waiting.instant(long, now), long - APPROACH_NANOS);
+        assert_eq!(waiting.instant(long, long - APPROACH_NANOS), long - 60_000);
+        let short = now + LONG_NANOS;
+        assert_eq!(waiting.instant(short, now), short - 60_000);
+        let mut lead = Lead { nanos: 60_000, ..Lead::default() };
+        lead.learn(long, long - APPROACH_NANOS + 100_000);
+        assert_eq!(lead.nanos, 60_000, "the end of a long sleep teaches nothing");
+    }
+
+    #[test]
     fn who_was_woken_much_too_early_sleeps_again_and_nearly_to_the_end() {
         let first = 1_000_000_000;
         let lead = Lead { nanos: 300_000, ..Lead::default() };
         let mut waiting = Waiting { lead, ..Waiting::default() };
-        assert_eq!(waiting.instant(first), first - 300_000);
+        let now = first - LEAD_NANOS_MAX;
+        assert_eq!(waiting.instant(first, now), first - 300_000);
         waiting.woken_for = first;
-        assert_eq!(waiting.instant(first), first - REST_NANOS_MAX);
-        assert_eq!(waiting.instant(first + 1), first + 1 - 300_000, "another instant");
+        assert_eq!(waiting.instant(first, now), first - REST_NANOS_MAX);
+        assert_eq!(waiting.instant(first + 1, now), first + 1 - 300_000, "another instant");
         waiting.lead.nanos = 20_000;
-        assert_eq!(waiting.instant(first), first - 20_000);
+        assert_eq!(waiting.instant(first, now), first - 20_000);
     }
 
     #[tokio::test(flavor = "current_thread")]
