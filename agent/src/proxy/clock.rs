@@ -1,6 +1,6 @@
 //! The proxy's own clocks: nanoseconds of the monotonic clock for delays, of the boot clock for
-//! leases (it goes on while the machine sleeps), and the wall clock for the log and the kernel's
-//! stamps.
+//! leases (it goes on while the machine sleeps), of what a thread has run, and the wall clock for the
+//! log and the kernel's stamps.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,6 +12,11 @@ pub(super) fn monotonic_nanos() -> u64 {
 /// Nanoseconds of `CLOCK_BOOTTIME`.
 pub(super) fn boot_nanos() -> u64 {
     nanos(ClockId::Boottime)
+}
+
+/// Nanoseconds for which this thread has run.
+pub(super) fn thread_nanos() -> u64 {
+    nanos(ClockId::ThreadCPUTime)
 }
 
 /// Nanoseconds of the wall clock since 1970.

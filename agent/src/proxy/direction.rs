@@ -3,8 +3,8 @@
 //! All state is in [`Direction`] and none in a future, so an order that changes at any moment
 //! loses, repeats and reorders nothing. A delay counts from when the kernel received the bytes;
 //! waiting for one piece never delays the reading of the next. Bulk without a fault passes inside
-//! the kernel, through a pipe; what is in the pipe when a fault begins is taken out and falls under
-//! the fault.
+//! the kernel, through a pipe, when the data thread has no time left to copy it; what is in the pipe
+//! when a fault begins is taken out and falls under the fault.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,20 +20,21 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::arrival::{self, Stamps};
+use super::busy;
 use super::clock::monotonic_nanos;
 use super::pipe::{Endpoint, Pipe};
 use super::standing::Counters;
 use super::timer::{Alarm, Timer};
 
-/// One read takes at most this much.
-const READ_BYTES: usize = 64 * 1024;
+/// One read takes at most this much: it stays in the core's nearest cache until it is written.
+const READ_BYTES: usize = 32 * 1024;
 /// A delayed direction that holds so much reads no more until some of it is written. It bounds
 /// the throughput of a delayed connection to this much per delay.
 const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The same, for many small pieces.
 const HELD_PIECES_MAX: usize = 16 * 1024;
-/// After so much in large reads, one after the other, bytes are spliced. Small messages never are:
-/// splicing costs them a system call more.
+/// So much in large reads, one after the other, is bulk. Small messages never are spliced: it costs
+/// them a system call more.
 const BULK_BYTES: usize = 256 * 1024;
 /// A read of less is not large.
 const LARGE_READ_BYTES: usize = 16 * 1024;
@@ -84,8 +85,12 @@ enum Content {
     End,
 }
 
+/// Splicing spares the proxy half of its work and costs both ends more of theirs, who get the bytes
+/// in single pages. So it is for a proxy that has no time left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Splices {
+    /// The data thread had time left whenever bulk came.
+    NotYet,
     Yes,
     /// The kernel does not splice these sockets.
     No,
@@ -126,7 +131,7 @@ impl Direction {
             noise,
             pace: Pace::Through,
             bulk_bytes: 0,
-            splices: Splices::Yes,
+            splices: Splices::NotYet,
             stamps: Stamps::Off,
             read_bytes: 0,
             read_ended: false,
@@ -259,7 +264,7 @@ impl Direction {
         R: Endpoint,
         W: Endpoint,
     {
-        if self.bulk_bytes < BULK_BYTES || self.splices == Splices::No {
+        if self.bulk_bytes < BULK_BYTES || !self.is_spliced() {
             return Ok(None);
         }
         let (Some(source), Some(_)) = (source.socket(), sink.socket()) else { return Ok(None) };
@@ -331,6 +336,13 @@ impl Direction {
             }
             Poll::Ready(Ok(bytes.len()))
         })
+    }
+
+    fn is_spliced(&mut self) -> bool {
+        if self.splices == Splices::NotYet && busy::has_no_time_left() {
+            self.splices = Splices::Yes;
+        }
+        self.splices == Splices::Yes
     }
 
     fn note_read(&mut self, bytes: usize) {

@@ -8,6 +8,7 @@
 
 mod answer;
 mod arrival;
+mod busy;
 mod clock;
 mod config;
 mod control;

@@ -80,7 +80,7 @@ async fn streams_stay_whole_while_faults_come_and_go() {
         assert_eq!(proxy.put(&name, effect, LEASE_MS).await.status, 200);
         assert_eq!(proxy.delete(&name).await["was"], "inForce");
         faults += 1;
-        // Without a fault for a while, so that streams are spliced: some MiB, or the end.
+        // Without a fault for a while: some MiB, or the end.
         let before = proxy.route().await.bytes_to_caller;
         while proxy.route().await.bytes_to_caller < before + 2 * 1024 * 1024
             && streams.iter().any(|stream| !stream.is_finished())
@@ -94,6 +94,4 @@ async fn streams_stay_whole_while_faults_come_and_go() {
     assert_eq!((route.bytes_to_callee, route.bytes_to_caller), (all, all));
     assert_eq!((route.connections, route.held_bytes), (STREAMS as u64, 0));
     assert!(faults >= 5, "{faults} faults say little");
-    assert!(route.spliced_bytes > all / 100, "{} spliced", route.spliced_bytes);
-    assert!(route.spliced_bytes < 2 * all - all / 100, "{} spliced", route.spliced_bytes);
 }

@@ -1,5 +1,5 @@
 //! Between real sockets: the way from copying to splicing and back loses, repeats and reorders
-//! nothing, whatever faults come and go.
+//! nothing, whatever faults come and go. Here the data thread counts as one without time left.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -7,13 +7,19 @@ use std::future::poll_fn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::tests::{MS, direction};
+use super::tests::{self, MS};
 use super::*;
 
 const MIB: usize = 1024 * 1024;
 /// Small against a pipe, so that a pipe is not empty when a fault begins.
 const QUEUE_BYTES: u32 = 64 * 1024;
 const HOUR: Pace = Pace::Delayed { delay: 3_600_000 * MS, jitter: 0 };
+
+fn direction(timer: &Arc<Timer>) -> (Direction, Arc<Counters>) {
+    let (mut direction, counters) = tests::direction(timer);
+    direction.splices = Splices::Yes;
+    (direction, counters)
+}
 
 /// Two ends of one connection; from the first to the second its queues may be limited.
 pub(super) async fn pair(queue_bytes: Option<u32>) -> (TcpStream, TcpStream) {
@@ -169,6 +175,35 @@ async fn small_messages_are_copied_and_bulk_is_not() {
     assert_eq!(after_talk, 0);
     let spliced = counters.spliced_bytes.load(Ordering::Relaxed);
     assert!(spliced > 4 * MIB as u64, "{spliced}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_thread_with_time_left_copies_bulk() {
+    let timer = Arc::new(Timer::new().unwrap());
+    let (mut direction, counters) = tests::direction(&timer);
+    let ((mut input, mut source), (mut sink, mut output)) = tokio::join!(pair(None), pair(None));
+    let (mut source, mut sink) = (source.split().0, sink.split().1);
+    let bulk = async {
+        let mut piece = vec![0; MIB];
+        for _ in 0..8 {
+            let sent = content(7, MIB);
+            let both =
+                async { tokio::join!(input.write_all(&sent), output.read_exact(&mut piece)) };
+            let (wrote, read) = both.await;
+            wrote.unwrap();
+            read.unwrap();
+            // A thread that waits is not without time.
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
+    };
+    tokio::select! {
+        () = bulk => {}
+        end = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through)) => {
+            panic!("it ended: {end:?}")
+        }
+    }
+    assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), 8 * MIB as u64);
+    assert_eq!(counters.spliced_bytes.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(flavor = "current_thread")]
