@@ -15,7 +15,7 @@ use injectors::http::{Address, call};
 use injectors::lab::{LabHost, LabStart};
 use serde_json::{Value, json};
 
-use crate::support::{Alone, Place, alone};
+use crate::support::{Place, Room, beside_others};
 
 /// So many requests make counters that can be told from counters that have begun again.
 const REQUESTS: u32 = 90;
@@ -39,12 +39,12 @@ struct LabWorld {
     clock: TestClock,
     kind: &'static str,
     spec: Value,
-    _alone: Alone,
+    _beside: Room,
 }
 
 impl LabWorld {
     fn new(defects: &[&str], kind: &'static str, spec: Value) -> Self {
-        let alone = alone();
+        let beside = beside_others();
         let place = Place::new();
         let mut arguments = vec!["lab", "up", "--state", "shop"];
         for defect in defects {
@@ -52,7 +52,7 @@ impl LabWorld {
         }
         let up = place.gameday(&arguments);
         assert_eq!(up.code, 0, "{up:?}");
-        Self { place, clock: TestClock(std::time::Instant::now()), kind, spec, _alone: alone }
+        Self { place, clock: TestClock(std::time::Instant::now()), kind, spec, _beside: beside }
     }
 }
 

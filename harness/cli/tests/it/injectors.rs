@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Place, alone};
+use crate::support::{Place, beside_others};
 use crate::target::{lab_up, order_works};
 
 #[test]
@@ -29,7 +29,7 @@ fn the_worked_example_keeps_every_law_and_a_broken_one_is_found_out() {
     if Command::new("python3").arg("--version").output().is_err() {
         return crate::attack::skip("worked_example", "there is no python3 here");
     }
-    let _alone = alone();
+    let _beside = beside_others();
     let place = Place::new();
     let address = lab_up(&place);
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/examples/exec");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, alone, short_scenario, until};
+use crate::support::{Place, alone, beside_others, short_scenario, until};
 use crate::target::{kill_after_watchdog, ledger_lines, order_works, run_in_force, watchdog};
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ fn with_the_watchdog_killed_first_the_proxy_heals_and_undo_pays() {
 
 #[test]
 fn killed_at_every_ledger_line_everything_is_put_back() {
-    let _alone = alone();
+    let _beside = beside_others();
     let lines = {
         let place = Place::new();
         let file = place.write("short.yaml", &short_scenario("2s", "700ms"));

@@ -4,7 +4,7 @@
 use super::kinds::{Attacked, kill_at_each_line, kill_watchdog_first};
 use crate::containers::{approve, scenario};
 use crate::podman::{ADDRESSES, Podman};
-use crate::support::{Place, alone};
+use crate::support::{Place, beside_others};
 use crate::target::answers;
 
 /// Every kind with a specification that leaves the container under load alone.
@@ -18,7 +18,7 @@ fn kinds() -> Vec<(String, &'static str)> {
 fn every_kind_on_containers_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     let name = "every_kind_on_containers_is_put_back_when_the_harness_is_killed_at_any_ledger_line";
     let Some(podman) = Podman::start(name) else { return };
-    let _alone = alone();
+    let _beside = beside_others();
     let place = Place::new();
     for (kind, spec) in kinds() {
         let text = |lasts: &str| scenario(&podman, &kind, spec, lasts);

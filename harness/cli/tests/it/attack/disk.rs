@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Figure, OUTAGE, healed, skip};
-use crate::support::{Place, Said, alone, until};
+use crate::support::{Place, Said, beside_others, until};
 use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// A small file system that only processes of one mount namespace see.
@@ -131,7 +131,7 @@ impl Scene {
 
 #[test]
 fn a_disk_that_fills_up_aborts_the_run_and_everything_is_put_back() {
-    let _alone = alone();
+    let _beside = beside_others();
     let Some(scene) = Scene::new("full_disk") else { return };
     let run = scene.in_force("20s");
     let began = Instant::now();
@@ -156,7 +156,7 @@ fn a_disk_that_fills_up_aborts_the_run_and_everything_is_put_back() {
 
 #[test]
 fn on_a_read_only_disk_a_debt_is_put_back_and_named_until_it_can_be_written_down() {
-    let _alone = alone();
+    let _beside = beside_others();
     let Some(scene) = Scene::new("read_only_disk") else { return };
     let run = scene.in_force("60s");
     let began = Instant::now();
@@ -178,7 +178,7 @@ fn on_a_read_only_disk_a_debt_is_put_back_and_named_until_it_can_be_written_down
 
 #[test]
 fn nothing_is_begun_on_a_read_only_disk() {
-    let _alone = alone();
+    let _beside = beside_others();
     let Some(scene) = Scene::new("read_only_disk_before") else { return };
     assert!(scene.disk.remount("ro"));
     let file = scene.place.write("short.yaml", &crate::support::short_scenario("2s", "1s"));

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::packets::IN_NAMESPACE;
 use super::{Figure, SAFE_MAX};
-use crate::support::{Place, Running, alone, until};
+use crate::support::{Place, Running, beside_others, until};
 use crate::target::{kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// Lines of a ledger on a lab that was there before: header, armed, injected, paid.
@@ -127,14 +127,16 @@ fn bless(kind: &str, runs: &Path) {
     std::fs::write(path, serde_json::to_string_pretty(&armed).unwrap() + "\n").unwrap();
 }
 
-#[test]
-fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
-    let _alone = alone();
+/// Every kind is in one of so many parts, which are tried beside each other.
+const PARTS: usize = 4;
+
+fn part_is_put_back_when_the_harness_is_killed_at_any_ledger_line(part: usize) {
+    let _beside = beside_others();
     let place = Place::new();
     let kinds = kinds(&place);
-    assert!(kinds.len() >= 3, "{kinds:?}");
+    assert!(kinds.len() >= 3 * PARTS, "{kinds:?}");
     let address = lab_up(&place);
-    for (kind, spec) in &kinds {
+    for (kind, spec) in kinds.iter().skip(part).step_by(PARTS) {
         let attacked = Attacked {
             way: &[],
             arguments: &["--lab", "shop"],
@@ -150,6 +152,26 @@ fn every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line() {
     let down = place.gameday(&["lab", "down", "--state", "shop"]);
     assert_eq!(down.code, 0, "{down:?}");
     assert!(place.processes().is_empty(), "{:?}", place.processes());
+}
+
+/// One test for each part.
+macro_rules! parts {
+    ($($test:ident: $part:literal;)+) => {
+        const _: () = assert!([$($part),+].len() == PARTS);
+        $(
+            #[test]
+            fn $test() {
+                part_is_put_back_when_the_harness_is_killed_at_any_ledger_line($part);
+            }
+        )+
+    };
+}
+
+parts! {
+    every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line_part_1: 0;
+    every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line_part_2: 1;
+    every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line_part_3: 2;
+    every_kind_is_put_back_when_the_harness_is_killed_at_any_ledger_line_part_4: 3;
 }
 
 /// The system under a fault while the harness is killed.

@@ -8,7 +8,7 @@ use super::kinds::{Attacked, kill_at_each_line, kill_watchdog_first, scenario};
 use super::{SAFE_MAX, skip};
 use crate::catalogue::lacks;
 use crate::netns::Netns;
-use crate::support::{Place, alone, until};
+use crate::support::{Place, beside_others, until};
 use crate::target::{order_works, shop};
 
 /// Kinds that act in a network namespace which the scenario names, and their scenarios: they are
@@ -28,7 +28,7 @@ fn spec(place: &Place, netns: &Netns, scenario: &str) -> String {
 
 /// Kills runs of these kinds, one after the other, in a lab of their own in the namespace.
 fn attack(netns: &Netns, kinds: &[(&str, &str)]) {
-    let _alone = alone();
+    let _beside = beside_others();
     let place = Place::new();
     let way = netns.way();
     let up = place.start_by(&way, &["lab", "up", "--state", "shop"]).end();

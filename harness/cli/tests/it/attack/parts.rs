@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Figure, OUTAGE, healed, skip};
-use crate::support::{Place, alone, short_scenario, signal, until};
+use crate::support::{Place, alone, beside_others, short_scenario, signal, until};
 use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run};
 
 #[test]
@@ -32,7 +32,7 @@ fn a_proxy_that_is_killed_takes_its_faults_with_it() {
 /// mean nothing any more.
 #[test]
 fn after_another_boot_nothing_is_owed_that_the_boot_has_ended() {
-    let _alone = alone();
+    let _beside = beside_others();
     let place = Place::new();
     let other_boot = place.path().join("boot_id");
     std::fs::write(&other_boot, "00000000-0000-4000-8000-000000000000\n").unwrap();

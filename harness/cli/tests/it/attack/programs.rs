@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Figure, SAFE_MAX, journal};
-use crate::support::{Place, Said, alone, signal, until};
+use crate::support::{Place, Said, alone, beside_others, signal, until};
 use crate::target::{lab_up, newest_run};
 
 const HEAD: &str = r#"#!/bin/sh
@@ -136,7 +136,7 @@ fn an_injector_that_hangs_is_cut_off_and_put_back() {
 
 #[test]
 fn an_injector_that_only_says_so_proves_nothing() {
-    let _alone = alone();
+    let _beside = beside_others();
     let scene = Scene::new(": >\"$directory/on\"; ", "");
     let said = scene.run();
     assert_eq!(said.code, 2, "{said:?}");
@@ -149,7 +149,7 @@ fn an_injector_that_only_says_so_proves_nothing() {
 
 #[test]
 fn a_revert_that_only_says_so_is_a_named_leftover_until_it_is_true() {
-    let _alone = alone();
+    let _beside = beside_others();
     let scene = Scene::new("rm -f \"$directory/on\"; ", "");
     let began = Instant::now();
     let said = scene.run();

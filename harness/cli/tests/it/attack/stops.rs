@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Figure, OUTAGE, healed, journal};
-use crate::support::{Place, Said, alone, signal, until};
+use crate::support::{Place, Said, alone, beside_others, signal, until};
 use crate::target::{Begin, in_force, kill_after_watchdog, lab_up, newest_run, order_works};
 
 /// The first revert begins this soon after the decision.
@@ -138,7 +138,7 @@ fn a_harness_that_stands_still_past_its_lease_is_put_back_behind_its_back() {
 
 #[test]
 fn two_runs_do_not_attack_one_system_and_a_debt_blocks_it() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (one, other) = (Place::new(), Place::new());
     let address = lab_up(&one);
     let runs = one.path().join(".gameday/runs");
