@@ -35,11 +35,13 @@ pub(crate) fn load(modules: &[&str]) {
 }
 
 /// Runs the tests whose names contain `filter` in a guest, and shows what they say; left out by
-/// name where there is no User-Mode Linux.
+/// name where no guest runs.
 #[expect(clippy::print_stdout, reason = "what was measured in the guest is the evidence")]
 pub(crate) async fn run(test: &str, filter: &str) {
-    if Command::new("linux.uml").arg("--version").output().await.is_err() {
-        return skip(&format!("netns: {test}"), "there is no linux.uml here");
+    let probe = Command::new("sh").arg(recipe()).arg("--probe").output().await.unwrap();
+    if !probe.status.success() {
+        let why = String::from_utf8_lossy(&probe.stderr);
+        return skip(&format!("guest: {test}"), why.trim());
     }
     let place = tempfile::tempdir().unwrap();
     let program = std::env::current_exe().unwrap();

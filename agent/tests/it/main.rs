@@ -15,5 +15,6 @@ mod proxy_control;
 mod proxy_edges;
 mod proxy_effects;
 mod proxy_streams;
+mod time_to_safe;
 mod watchdog;
 mod world;

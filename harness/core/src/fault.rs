@@ -112,6 +112,19 @@ pub enum Sighting {
     Unknown(String),
 }
 
+impl Sighting {
+    /// What a witness needs before the fault: that it is not in force. Otherwise what was seen
+    /// instead, as the failure of this action.
+    pub fn none_before(self, action: &str) -> Result<(), FaultError> {
+        match self {
+            Self::NotInForce(_) => Ok(()),
+            Self::InForce(why) | Self::Over(why) | Self::Unknown(why) => {
+                Err(FaultError::Failed { action: action.to_owned(), why })
+            }
+        }
+    }
+}
+
 /// Why a step of a fault did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]

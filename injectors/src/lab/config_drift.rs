@@ -294,13 +294,8 @@ impl Witness for ConfigDriftWitness {
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
         Box::pin(async move {
-            match Self::see(cx, undo).await? {
-                Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                    let action = "see the setting in effect".to_owned();
-                    Err(FaultError::Failed { action, why })
-                }
-            }
+            Self::see(cx, undo).await?.none_before("see the setting in effect")?;
+            Ok(Value::Null)
         })
     }
 

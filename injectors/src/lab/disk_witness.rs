@@ -119,12 +119,8 @@ impl Witness for DiskWitness {
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
         Box::pin(async move {
-            match Self::see(undo)? {
-                Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                    Err(FaultError::Failed { action: "see room on the disk".to_owned(), why })
-                }
-            }
+            Self::see(undo)?.none_before("see room on the disk")?;
+            Ok(Value::Null)
         })
     }
 

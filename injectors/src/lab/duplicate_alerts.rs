@@ -156,13 +156,8 @@ impl Witness for DuplicateAlertsWitness {
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
         Box::pin(async move {
-            match Self::see(cx, undo).await? {
-                Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                    let action = "see a heartbeat come once".to_owned();
-                    Err(FaultError::Failed { action, why })
-                }
-            }
+            Self::see(cx, undo).await?.none_before("see a heartbeat come once")?;
+            Ok(Value::Null)
         })
     }
 

@@ -187,13 +187,9 @@ impl Witness for CertificateWitness {
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
         Box::pin(async move {
-            match Self::see(cx, undo).await? {
-                Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                    let action = format!("see the certificate of {PAGER} accepted");
-                    Err(FaultError::Failed { action, why })
-                }
-            }
+            let action = format!("see the certificate of {PAGER} accepted");
+            Self::see(cx, undo).await?.none_before(&action)?;
+            Ok(Value::Null)
         })
     }
 

@@ -271,12 +271,8 @@ impl Witness for CollectorWitness {
         undo: &'a Value,
     ) -> BoxFuture<'a, Result<Value, FaultError>> {
         Box::pin(async move {
-            match Self::see(cx, undo).await? {
-                Sighting::NotInForce(_) => Ok(Value::Null),
-                Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                    Err(FaultError::Failed { action: "see the collector scrape".to_owned(), why })
-                }
-            }
+            Self::see(cx, undo).await?.none_before("see the collector scrape")?;
+            Ok(Value::Null)
         })
     }
 

@@ -189,13 +189,8 @@ impl<S: TelemetrySpec> TelemetryWitness<S> {
             scraped_again(cx, &debt, since, cx.deadline.divided_by(6)).await?;
             (before, sighting) = Self::at_first(cx, &spec, &debt).await?;
         }
-        match sighting {
-            Sighting::NotInForce(_) => Ok(serde_json::to_value(before).expect("plain data")),
-            Sighting::InForce(why) | Sighting::Over(why) | Sighting::Unknown(why) => {
-                let action = "see the collector tell what the services expose".to_owned();
-                Err(FaultError::Failed { action, why })
-            }
-        }
+        sighting.none_before("see the collector tell what the services expose")?;
+        Ok(serde_json::to_value(before).expect("plain data"))
     }
 
     /// What is to be kept of a look before the fault, and what that look says.

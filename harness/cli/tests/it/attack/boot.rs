@@ -10,8 +10,8 @@ use crate::target::newest_run;
 
 #[test]
 fn after_a_loss_of_power_another_boot_pays() {
-    if !guest::can_be_had() {
-        return skip("loss_of_power", "there is no linux.uml here");
+    if let Some(why) = guest::why_none() {
+        return skip("guest: loss_of_power", &why);
     }
     let _alone = alone();
     let place = Place::new();

@@ -12,9 +12,11 @@ use crate::support::Place;
 /// A guest has one slow processor, and its boot takes some seconds.
 pub(super) const GUEST_MAX: Duration = Duration::from_secs(150);
 
-/// Whether there can be guests here.
-pub(super) fn can_be_had() -> bool {
-    Command::new("linux.uml").arg("--version").output().is_ok()
+/// Why there are no guests here; `None` where one runs.
+pub(super) fn why_none() -> Option<String> {
+    let probe = Command::new("sh").arg(recipe()).arg("--probe").output().unwrap();
+    let why = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
+    (!probe.status.success()).then_some(why)
 }
 
 fn recipe() -> PathBuf {
