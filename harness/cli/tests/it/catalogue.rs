@@ -1,6 +1,6 @@
 //! Each catalogue scenario against the healthy lab and against its matching defect, in the quick
-//! form: one fault trial and, on the healthy lab, one without, compared plainly. `cargo ci full`
-//! runs them inferred.
+//! form: one trial with the fault, and for some one without, compared plainly. `cargo ci full` runs
+//! them inferred, all with trials without a fault.
 
 use serde_json::Value;
 
@@ -10,16 +10,19 @@ use crate::support::{Place, run_undisturbed_by};
 
 /// Scenarios that claim something of the trials without a fault, and cannot do without any.
 const CLAIMS_OVER_PLACEBO: [&str; 1] = ["breaker-automation"];
+/// On the healthy lab these have a trial without a fault too: one for each family of faults.
+const WITH_PLACEBO: [&str; 5] =
+    ["payments-outage", "payments-slow", "checkout-pod-kill", "collector-blackout", "cost-runaway"];
 
 /// Runs the quick form and gives its exit code and what it said.
 fn quick(scenario: &str, defect: Option<&str>, netns: Option<&Netns>) -> (i32, String) {
     let mut arguments = vec!["run", scenario, "--mode", "observed", "--trials", "1"];
     if let Some(defect) = defect {
         arguments.extend(["--with", defect]);
-        if !CLAIMS_OVER_PLACEBO.contains(&scenario) {
-            arguments.extend(["--placebo", "0"]);
-        }
     }
+    let needs_placebo = CLAIMS_OVER_PLACEBO.contains(&scenario);
+    let has_placebo = needs_placebo || defect.is_none() && WITH_PLACEBO.contains(&scenario);
+    arguments.extend(["--placebo", if has_placebo { "1" } else { "0" }]);
     let set = netns.map(Netns::set);
     if let Some(set) = &set {
         arguments.extend(["--set", set]);
