@@ -3,8 +3,8 @@
 //! All state is in [`Direction`] and none in a future, so an order that changes at any moment
 //! loses, repeats and reorders nothing. A delay counts from when the kernel received the bytes;
 //! waiting for one piece never delays the reading of the next. Bulk without a fault passes inside
-//! the kernel, through a pipe, when the data thread has no time left to copy it; what is in the pipe
-//! when a fault begins is taken out and falls under the fault.
+//! the kernel, through a pipe, when the data thread has no time left to copy it; what is in the
+//! pipe when a fault begins is taken out and falls under the fault.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

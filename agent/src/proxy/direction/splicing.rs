@@ -1,5 +1,6 @@
 //! Between real sockets: the way from copying to splicing and back loses, repeats and reorders
-//! nothing, whatever faults come and go. Here the data thread counts as one without time left.
+//! nothing, whatever faults come and go. Where nothing else is said, the data thread counts as one
+//! without time left.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -204,6 +205,32 @@ async fn a_thread_with_time_left_copies_bulk() {
     }
     assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), 8 * MIB as u64);
     assert_eq!(counters.spliced_bytes.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_thread_without_time_left_splices_bulk() {
+    let timer = Arc::new(Timer::new().unwrap());
+    let (mut direction, counters) = tests::direction(&timer);
+    let ((mut input, mut source), (mut sink, mut output)) = tokio::join!(pair(None), pair(None));
+    let (mut source, mut sink) = (source.split().0, sink.split().1);
+    // Both ends and the direction share one thread, and none of them ever waits for long.
+    let bulk = async {
+        let (sent, mut piece) = (content(7, MIB), vec![0; MIB]);
+        while counters.spliced_bytes.load(Ordering::Relaxed) == 0 {
+            let (wrote, read) = tokio::join!(input.write_all(&sent), output.read_exact(&mut piece));
+            wrote.unwrap();
+            read.unwrap();
+            assert!(piece == sent);
+        }
+    };
+    let carry = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through));
+    let work = async {
+        tokio::select! {
+            () = bulk => {}
+            end = carry => panic!("it ended: {end:?}"),
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), work).await.expect("it splices");
 }
 
 #[tokio::test(flavor = "current_thread")]
