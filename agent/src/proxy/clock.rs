@@ -1,6 +1,6 @@
 //! The proxy's own clocks: nanoseconds of the monotonic clock for delays, of the boot clock for
-//! leases (it goes on while the machine sleeps), of what a thread has run, and of the wall clock for
-//! the log and the kernel's stamps.
+//! leases (it goes on while the machine sleeps), of what a thread has run, and of the wall clock
+//! for the log and the kernel's stamps.
 
 use rustix::time::{ClockId, clock_gettime};
 
