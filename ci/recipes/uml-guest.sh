@@ -47,4 +47,4 @@ sleep 60
 INIT
 chmod +x "$work/init"
 exec linux.uml rootfstype=hostfs rootflags=/ ro mem=768M "init=$work/init" con=null \
-    con0=null,fd:1 quiet panic=-1 "uml_dir=$work" "umid=guest-$$" >"$dir/console" 2>&1 </dev/null
+    con0=null,fd:1 quiet "uml_dir=$work" "umid=guest-$$" >"$dir/console" 2>&1 </dev/null
