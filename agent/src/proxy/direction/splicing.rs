@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::tests::{self, MS};
@@ -20,6 +21,21 @@ fn direction(timer: &Arc<Timer>) -> (Direction, Arc<Counters>) {
     let (mut direction, counters) = tests::direction(timer);
     direction.splices = Splices::Yes;
     (direction, counters)
+}
+
+/// What the work gives, while a direction carries for it without a fault.
+async fn carried<T>(
+    direction: &mut Direction,
+    source: &mut ReadHalf<'_>,
+    sink: &mut WriteHalf<'_>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::select! {
+        done = work => done,
+        end = poll_fn(|cx| direction.poll(cx, source, sink, Pace::Through)) => {
+            panic!("it ended: {end:?}")
+        }
+    }
 }
 
 /// Two ends of one connection; from the first to the second its queues may be limited.
@@ -167,12 +183,7 @@ async fn small_messages_are_copied_and_bulk_is_not() {
         }
         after_talk
     };
-    let after_talk = tokio::select! {
-        after_talk = talk => after_talk,
-        end = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through)) => {
-            panic!("it ended: {end:?}")
-        }
-    };
+    let after_talk = carried(&mut direction, &mut source, &mut sink, talk).await;
     assert_eq!(after_talk, 0);
     let spliced = counters.spliced_bytes.load(Ordering::Relaxed);
     assert!(spliced > 4 * MIB as u64, "{spliced}");
@@ -188,21 +199,14 @@ async fn a_thread_with_time_left_copies_bulk() {
         let mut piece = vec![0; MIB];
         for _ in 0..8 {
             let sent = content(7, MIB);
-            let both =
-                async { tokio::join!(input.write_all(&sent), output.read_exact(&mut piece)) };
-            let (wrote, read) = both.await;
+            let (wrote, read) = tokio::join!(input.write_all(&sent), output.read_exact(&mut piece));
             wrote.unwrap();
             read.unwrap();
             // A thread that waits is not without time.
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         }
     };
-    tokio::select! {
-        () = bulk => {}
-        end = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through)) => {
-            panic!("it ended: {end:?}")
-        }
-    }
+    carried(&mut direction, &mut source, &mut sink, bulk).await;
     assert_eq!(counters.bytes_to_callee.load(Ordering::Relaxed), 8 * MIB as u64);
     assert_eq!(counters.spliced_bytes.load(Ordering::Relaxed), 0);
 }
@@ -223,13 +227,7 @@ async fn a_thread_without_time_left_splices_bulk() {
             assert!(piece == sent);
         }
     };
-    let carry = poll_fn(|cx| direction.poll(cx, &mut source, &mut sink, Pace::Through));
-    let work = async {
-        tokio::select! {
-            () = bulk => {}
-            end = carry => panic!("it ended: {end:?}"),
-        }
-    };
+    let work = carried(&mut direction, &mut source, &mut sink, bulk);
     tokio::time::timeout(std::time::Duration::from_secs(30), work).await.expect("it splices");
 }
 
